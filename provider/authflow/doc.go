@@ -1,0 +1,28 @@
+// Package authflow decides what a person must still prove before an
+// authorization request is granted.
+//
+// A [Flow] is one pending request: what has happened to it so far. Its
+// position is never stored. [Flow.Next] derives it each time it is asked, from
+// what the request demands ([Demand]), what has been proven ([Login]) and what
+// is true of the person right now ([Moment]). [Flow.Apply] is the only way to
+// move a Flow, and a [Grant] can be had from nowhere but [Flow.Grant], which
+// asks Next first. The issuer of authorization codes takes a Grant, so no code
+// can be issued while Next still wants something.
+//
+// The package does no I/O, reads no clock and draws no randomness. Its tests
+// walk every reachable state; testdata/transitions.golden is the map they draw.
+//
+// # Where it departs from the first plan
+//
+// The vocabulary of second factors ([Status], [Verdict]) lives here too, so
+// that package mfa, which checks codes, and package provider, which asks for
+// them, agree on it without importing one another.
+//
+// Recovery codes that have just been made and not yet been put away hold the
+// flow at [ShowCodes]: a fact of the [Moment], like all others, so that a lost
+// answer or a reload shows them again and nothing is granted over their head.
+//
+// A flow that began in a browser with a session is pinned to the session's
+// user ([Flow.Pinned]); [Switched] is the one way out, and it leaves every
+// proof behind.
+package authflow

@@ -1,0 +1,71 @@
+package authflow
+
+import (
+	"slices"
+	"time"
+)
+
+// A Grant is evidence that a [Flow] was granted. Only [Flow.Grant] makes one;
+// the zero Grant has no subject and must be refused.
+type Grant struct {
+	login     Login
+	level     string
+	requested time.Time
+}
+
+// Grant returns the Grant of a flow that waits for nothing more, and
+// ErrNotGranted or the reason for denial otherwise.
+func (f Flow) Grant(m Moment) (Grant, error) {
+	step, err := f.Next(m)
+	if err != nil {
+		return Grant{}, err
+	}
+	if step != Granted {
+		return Grant{}, ErrNotGranted
+	}
+	login := f.Login
+	for i, t := range login.Proofs {
+		if !m.counts(t, f, m) {
+			login.Proofs[i] = time.Time{}
+		}
+	}
+	return Grant{login, m.named(login.Proofs.Set()), f.Created}, nil
+}
+
+// named returns the acr value for what was proven: of the values that the
+// request named, the first that is satisfied, since relying parties compare
+// them as strings; otherwise the strongest level reached.
+func (d Demand) named(proven Methods) string {
+	reached := d.policy.Ladder.reached(proven)
+	for _, name := range d.acr {
+		if i, ok := d.policy.Ladder.Index(name); ok && i <= reached {
+			return name
+		}
+	}
+	return d.policy.Ladder[reached].Name
+}
+
+// Login returns who it is and what was proven, as far as it counted.
+func (g Grant) Login() Login { return g.login }
+
+// Requested returns when the authorization request arrived.
+func (g Grant) Requested() time.Time { return g.requested }
+
+// ACR returns the authentication context class reached.
+func (g Grant) ACR() string { return g.level }
+
+// AMR returns the methods proven, as the amr claim names them.
+func (g Grant) AMR() []string { return g.login.Proofs.Set().Names() }
+
+// AuthTime returns when the oldest counted proof was given, so that an age
+// limit that holds for it holds for all.
+func (g Grant) AuthTime() time.Time { return g.login.Proofs.Oldest() }
+
+// Oldest returns the earliest time in p, zero if nothing was proven.
+func (p Proofs) Oldest() time.Time {
+	given := slices.DeleteFunc(p[:], time.Time.IsZero)
+	if len(given) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(given, time.Time.Compare)
+}

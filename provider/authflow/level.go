@@ -1,0 +1,80 @@
+package authflow
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A Level is an authentication context class: how strongly someone has shown
+// who they are.
+type Level struct {
+	Name    string   // the acr value
+	Aliases []string // other acr values that a request may call it by
+
+	// Ways are the sets of methods of which each reaches the level.
+	Ways []Methods
+}
+
+// A Ladder is the levels in order, the weakest first. Whoever reaches a level
+// satisfies every demand for a weaker one.
+type Ladder []Level
+
+// DefaultLadder is the Ladder of a Policy that has none: pwd, a password; mfa,
+// a password and one of a one-time password, a passkey and a recovery code;
+// phr, a passkey (phishing-resistant, OpenID EAP ACR Values 1.0).
+var DefaultLadder = Ladder{
+	{Name: "pwd", Ways: []Methods{Of(Password)}},
+	{Name: "mfa", Ways: []Methods{Of(Password, OTP), Of(Password, Passkey), Of(Password, Recovery)}},
+	{Name: "phr", Ways: []Methods{Of(Passkey)}},
+}
+
+// Check says what is wrong with l: no levels, a name twice, or a level that
+// nothing reaches.
+func (l Ladder) Check() error {
+	if len(l) == 0 {
+		return errors.New("authflow: a ladder needs a level")
+	}
+	seen := map[string]bool{}
+	for _, level := range l {
+		if len(level.Ways) == 0 || slices.Contains(level.Ways, 0) {
+			return fmt.Errorf("authflow: level %q has no methods that reach it", level.Name)
+		}
+		for _, name := range append([]string{level.Name}, level.Aliases...) {
+			if name == "" || seen[name] {
+				return fmt.Errorf("authflow: level name %q is empty or stands twice", name)
+			}
+			seen[name] = true
+		}
+	}
+	return nil
+}
+
+// Index returns the place of the level that is called name, itself or by an
+// alias.
+func (l Ladder) Index(name string) (int, bool) {
+	i := slices.IndexFunc(l, func(v Level) bool {
+		return v.Name == name || slices.Contains(v.Aliases, name)
+	})
+	return i, i >= 0
+}
+
+// reached returns the place of the strongest level that proven reaches, -1 if
+// none.
+func (l Ladder) reached(proven Methods) int {
+	for i := len(l) - 1; i >= 0; i-- {
+		if slices.ContainsFunc(l[i].Ways, proven.Covers) {
+			return i
+		}
+	}
+	return -1
+}
+
+// ways returns the ways that satisfy a demand for level i: its own first, then
+// those of stronger levels.
+func (l Ladder) ways(i int) (all []Methods) {
+	for _, level := range l[i:] {
+		all = append(all, level.Ways...)
+	}
+	return all
+}

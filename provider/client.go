@@ -1,0 +1,45 @@
+package provider
+
+import "time"
+
+// A Client is a relying party, as registered.
+type Client struct {
+	ID      string
+	Name    string // shown to people
+	Type    ClientType
+	Secrets []Hash // SHA-256 of its secrets, the newest first; none for a public client
+
+	RedirectURIs []string // compared as strings; see ClientType for the exception
+	Scopes       []string // it may ask for
+	GrantTypes   []string // authorization_code, refresh_token, client_credentials
+
+	FirstParty   bool   // ours: consent is not asked
+	PKCEOptional bool   // may leave PKCE out; only for a client with a secret
+	OpaqueTokens bool   // access tokens are opaque; otherwise JWTs (RFC 9068)
+	Algorithm    string // that signs its tokens: RS256 or ES256; empty: RS256
+	Floor        string // the least level of its sign-ins; empty: Config.Floor
+
+	// InitiateLoginURI is where someone can begin to sign in to it (OpenID
+	// Connect Core section 4); empty: its host is named and nothing offered.
+	InitiateLoginURI string
+
+	// ContinuesTo lists further origins that its redirect URIs send the browser
+	// on to. Chromium applies a page's form-action to the whole chain.
+	ContinuesTo []string
+
+	Declared bool // owned by the configuration file; commands leave it alone
+	Created  time.Time
+}
+
+// A ClientType says what a client is able to keep and where it lives.
+type ClientType string
+
+const (
+	Web     ClientType = "web"     // runs on a server and keeps a secret
+	SPA     ClientType = "spa"     // runs in a browser, without a secret
+	Native  ClientType = "native"  // runs on a device, without a secret; the port of a loopback redirect URI is free (RFC 8252 section 7.3)
+	Service ClientType = "service" // acts for itself, without a user
+)
+
+// Public reports whether the client has no secret to keep.
+func (c Client) Public() bool { return c.Type == SPA || c.Type == Native }

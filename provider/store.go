@@ -1,0 +1,174 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sallyport-id/sallyport/provider/authflow"
+)
+
+// What a [Store] answers.
+var (
+	ErrNotFound = errors.New("provider: not found")
+	ErrConflict = errors.New("provider: changed by someone else in the meantime")
+	ErrSpent    = errors.New("provider: used before")
+)
+
+// A Store keeps what outlives a request. Package storage has one for SQLite
+// and PostgreSQL, and storage/storagetest says of any other whether it keeps
+// what is promised here.
+//
+// Times are in UTC with at least microseconds. A method that finds nothing
+// returns ErrNotFound. Methods called with a context that Atomically made take
+// part in its transaction.
+type Store interface {
+	// Atomically calls fn in one transaction and commits it if fn returns nil;
+	// otherwise nothing that fn did through the context it was given remains.
+	// After a serialization failure or a deadlock fn may be called again, so
+	// it must not leave traces elsewhere. Within fn, a second Atomically joins
+	// the first.
+	Atomically(ctx context.Context, fn func(ctx context.Context) error) error
+
+	// Client returns the client registered as id.
+	Client(ctx context.Context, id string) (Client, error)
+
+	// CreateFlow stores f, whose ID is new, as version 1.
+	CreateFlow(ctx context.Context, f Flow) error
+	// Flow returns the flow, ended or not, until it is swept.
+	Flow(ctx context.Context, id string) (Flow, error)
+	// SaveFlow stores f as version f.Version+1 if the stored version is still
+	// f.Version, and returns ErrConflict otherwise. Of two concurrent calls
+	// with one version, one fails.
+	SaveFlow(ctx context.Context, f Flow) error
+
+	// Session returns the session whose cookie has this hash. An ended one is
+	// not found; whether it has expired is for the caller to see.
+	Session(ctx context.Context, cookie Hash) (Session, error)
+	// SessionByID returns a session by its public ID.
+	SessionByID(ctx context.Context, id string) (Session, error)
+	// SaveSession stores s in place of what has its ID, if anything. The cookie
+	// hash it had before opens nothing from then on.
+	SaveSession(ctx context.Context, s Session) error
+	// Sessions returns the sessions of subject, the last used first.
+	Sessions(ctx context.Context, subject string) ([]Session, error)
+	// EndSession ends the session, if it is subject's; ErrNotFound if not.
+	EndSession(ctx context.Context, subject, id string) error
+	// EndSessions ends every session of subject.
+	EndSessions(ctx context.Context, subject string) error
+
+	// Consent returns the scopes that subject allowed the client, none if it
+	// was never asked; that is no error.
+	Consent(ctx context.Context, subject, clientID string) (Consent, error)
+	// Consents returns what subject allowed, by client ID.
+	Consents(ctx context.Context, subject string) ([]Consent, error)
+	// SaveConsent adds c.Scopes to what subject allowed the client.
+	SaveConsent(ctx context.Context, c Consent) error
+	// RevokeConsent forgets what subject allowed the client, and revokes every
+	// grant that it made.
+	RevokeConsent(ctx context.Context, subject, clientID string, now time.Time) error
+
+	// CreateGrant stores g, whose ID is new.
+	CreateGrant(ctx context.Context, g Grant) error
+	// Grant returns the grant, revoked or not, until it is swept.
+	Grant(ctx context.Context, id string) (Grant, error)
+	// SpendCode marks the code of a grant as used and sets its Generation and
+	// Expires. Of any number of calls one succeeds; the others, and all calls
+	// on a revoked grant, get ErrSpent.
+	SpendCode(ctx context.Context, id string, generation int64, now, expires time.Time) error
+	// RotateGrant sets the Generation to from+1, and Expires, if the
+	// Generation is still from and the grant is not revoked; ErrConflict
+	// otherwise. Of two concurrent calls with one from, one fails.
+	RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error
+	// RevokeGrant ends a grant and every token that names it. Revoking a
+	// second time, or what was never there, is no error.
+	RevokeGrant(ctx context.Context, id string, now time.Time) error
+
+	// Record writes e to the audit trail. In a transaction it is written if
+	// and only if the rest is.
+	Record(ctx context.Context, e Event) error
+	// Activity returns the last events about subject, the newest first.
+	Activity(ctx context.Context, subject string, limit int) ([]Event, error)
+}
+
+// A Hash is the SHA-256 of a secret that a browser or client holds.
+type Hash [32]byte
+
+// A Flow is one authorization request on its way, with everything that is
+// remembered of it between two requests of the browser.
+type Flow struct {
+	ID      string // public: it stands in the URL; 128 random bits
+	Version int64  // for compare-and-swap; see Store.SaveFlow
+	Browser Hash   // of the secret in the cookie of the browser that began it
+
+	// Request is the authorization request as a query string. What it demands
+	// is parsed from it each time and never taken from anywhere else.
+	Request  string
+	ClientID string // empty for a sign-in to the account pages
+	Session  string // ID of the session whose proofs it began with; empty: none
+
+	State  authflow.Flow
+	Ending Ending // how it ended; empty while it has not
+
+	Expires time.Time // when it may be swept
+}
+
+// An Ending is how a flow ended.
+type Ending string
+
+const (
+	EndGranted   Ending = "granted"
+	EndCancelled Ending = "cancelled"
+	EndDenied    Ending = "denied" // by policy: its reason was answered to the client
+)
+
+// A Session is a browser in which someone is signed in.
+type Session struct {
+	ID        string // public, the sid claim; 128 random bits; kept for as long as the session lives
+	Cookie    Hash   // of the cookie's value, which changes whenever the proofs grow
+	Login     authflow.Login
+	Created   time.Time
+	Used      time.Time // when it last granted something
+	Expires   time.Time // the end of its absolute or idle lifetime, whichever is first, as of Used
+	Address   string    // of the browser, when it was last used
+	UserAgent string    // at most 256 bytes
+}
+
+// A Consent is what a user allowed a client.
+type Consent struct {
+	Subject  string
+	ClientID string
+	Scopes   []string // sorted
+	Given    time.Time
+}
+
+// A Grant is what a user gave a client at one moment, and the family of tokens
+// that came of it: one row for the code, its refresh tokens and, by name, its
+// access tokens.
+type Grant struct {
+	ID        string // public: it stands in codes and tokens; 128 random bits
+	Subject   string
+	ClientID  string
+	SessionID string
+	Scopes    []string
+	Login     authflow.Login // who, with the proofs that counted, and the account's epoch
+	ACR       string         // the level they reached
+	Requested time.Time      // when the authorization request arrived
+	Created   time.Time
+
+	// The code. It is checked by Code and is good until CodeExpires, once.
+	Code        Hash
+	CodeExpires time.Time
+	CodeSpent   time.Time // zero: not yet
+	RedirectURI string
+	Challenge   string // PKCE S256; empty: none was sent
+	Nonce       string
+
+	// The refresh tokens. The one of Generation is good until Expires; zero:
+	// none was issued.
+	Generation int64
+	Expires    time.Time // idle limit; when the grant may be swept, whatever became of it
+	Ends       time.Time // absolute limit of all tokens
+
+	Revoked time.Time // zero: not
+}
