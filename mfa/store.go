@@ -65,6 +65,7 @@ type Account struct {
 	Secret   Sealed
 	Params   Params
 	LastStep int64     // the highest time step whose code was accepted; none at or below it ever is
+	Hinted   int64     // a step ahead of its time that a drift hint told of; its code is never accepted
 	Enrolled time.Time // when it became active
 
 	// Had says that there was a factor once: no first enrolment on the
