@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// An Access is a valid access token: what it opens, unless its grant has been
+// revoked.
+type Access struct {
+	Grant   string // ID
+	Scopes  []string
+	Expires time.Time
+}
+
+// ErrAccess says that an access token is not ours, not one, or over.
+var ErrAccess = errors.New("engine: no valid access token")
+
+// algorithms are what tokens of ours are signed with. None else is looked at:
+// not "none", no HMAC.
+var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256}
+
+// Access checks an access token: its MAC or, of a JWT, signature, type,
+// issuer, audience and time. key returns the published key called kid for alg.
+// Whether the grant still stands is for the caller to see.
+func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access, error) {
+	if strings.HasPrefix(token, accessPrefix+".") {
+		return e.opaque(token)
+	}
+	payload, err := Verify(ctx, token, "at+jwt", key)
+	if err != nil {
+		return Access{}, ErrAccess
+	}
+	var c accessClaims
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return Access{}, ErrAccess
+	}
+	grant, _, ok := strings.Cut(c.ID, ".")
+	expires := time.Unix(c.Expires, 0)
+	if !ok || c.Issuer != e.config.Issuer || !slices.Contains(c.Audience, e.config.Issuer) ||
+		!time.Now().Before(expires) {
+		return Access{}, ErrAccess
+	}
+	return Access{Grant: grant, Scopes: strings.Fields(c.Scope), Expires: expires}, nil
+}
+
+func (e *Engine) opaque(token string) (Access, error) {
+	text, ok := e.macs.sealed(token, true)
+	part := strings.Split(text, ".")
+	if !ok || len(part) != 5 || part[0] != accessPrefix {
+		return Access{}, ErrAccess
+	}
+	unix, err1 := strconv.ParseInt(part[3], 36, 64)
+	scopes, err2 := base64.RawURLEncoding.DecodeString(part[4])
+	expires := time.Unix(unix, 0)
+	if err := errors.Join(err1, err2); err != nil || !time.Now().Before(expires) {
+		return Access{}, ErrAccess
+	}
+	return Access{Grant: part[1], Scopes: strings.Fields(string(scopes)), Expires: expires}, nil
+}
+
+// A Verifier returns the published key with this kid and algorithm, nil if
+// there is none.
+type Verifier func(ctx context.Context, kid, alg string) (crypto.PublicKey, error)
+
+// Verify returns the payload of a JWS of ours of the given type. Keys come
+// from key alone: jku, x5u and embedded keys are not looked at. ID tokens,
+// whose type is "JWT", and access tokens do not pass for one another.
+func Verify(ctx context.Context, token, typ string, key Verifier) ([]byte, error) {
+	jws, err := jose.ParseSignedCompact(token, algorithms)
+	if err != nil {
+		return nil, ErrAccess
+	}
+	h := jws.Signatures[0].Protected
+	if h.ExtraHeaders[jose.HeaderType] != typ || h.KeyID == "" {
+		return nil, ErrAccess
+	}
+	pub, err := key(ctx, h.KeyID, h.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	if pub == nil {
+		return nil, ErrAccess
+	}
+	payload, err := jws.Verify(pub)
+	if err != nil {
+		return nil, ErrAccess
+	}
+	return payload, nil
+}
