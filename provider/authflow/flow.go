@@ -293,6 +293,8 @@ func (f Flow) Apply(e Event, m Moment) (Flow, error) {
 	case Miss:
 		f.Misses++
 	case PasswordOK:
+		// What one person approved, another has not.
+		f.Approved = f.Approved && f.Login.Subject == e.Login.Subject
 		f.Login = f.Login.Merge(Login{e.Login.Subject, e.Login.Epoch, Proofs{Password: m.Now}})
 	case FactorOK:
 		if e.Method == Password || !m.Enrolled.Has(e.Method) {
@@ -305,7 +307,7 @@ func (f Flow) Apply(e Event, m Moment) (Flow, error) {
 	case ConsentOK:
 		f.Approved = true
 	case Switched:
-		f.Login, f.Pinned = Login{}, ""
+		f.Login, f.Pinned, f.Approved = Login{}, "", false
 	case Cancelled:
 		f.Ended = true
 	}

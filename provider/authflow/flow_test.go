@@ -1,0 +1,108 @@
+package authflow
+
+import (
+	"errors"
+	"net/url"
+	"testing"
+	"time"
+)
+
+var t0 = time.Date(2026, 11, 22, 3, 4, 5, 0, time.UTC)
+
+// mfa is a policy that asks for a second factor.
+var mfa = Policy{Floor: "mfa"}
+
+// demand parses query under p.
+func demand(t testing.TB, query string, p Policy) Demand {
+	t.Helper()
+	form, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Parse(form, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// at returns the moment age after t0, of someone with an authenticator app and
+// recovery codes whose account is in epoch 1.
+func at(d Demand, age time.Duration) Moment {
+	return Moment{Demand: d, Status: Status{Enrolled: Of(OTP, Recovery)}, Now: t0.Add(age), Epoch: "1"}
+}
+
+// login returns the login of alice, with each of ms proven at t.
+func login(t time.Time, ms ...Method) Login {
+	l := Login{Subject: "alice", Epoch: "1"}
+	for _, m := range ms {
+		l.Proofs[m] = t
+	}
+	return l
+}
+
+// wantStep fails the test unless f waits for step at m.
+func wantStep(t *testing.T, f Flow, m Moment, want Step) {
+	t.Helper()
+	if got, err := f.Next(m); got != want {
+		t.Errorf("step is %v (%v), want %v", got, err, want)
+	}
+}
+
+// wantDenied fails the test unless f is denied at m for the reason want.
+func wantDenied(t *testing.T, f Flow, m Moment, want error) {
+	t.Helper()
+	if got, err := f.Next(m); got != Denied || !errors.Is(err, want) {
+		t.Errorf("step is %v (%v), want a denial: %v", got, err, want)
+	}
+}
+
+// apply applies e to f at m, which must be what f waits for.
+func apply(t *testing.T, f Flow, e Event, m Moment) Flow {
+	t.Helper()
+	next, err := f.Apply(e, m)
+	if err != nil {
+		t.Fatalf("%v: %v", e, err)
+	}
+	return next
+}
+
+// refuse applies e to f at m, which must change nothing and be answered with
+// the error want.
+func refuse(t *testing.T, f Flow, e Event, m Moment, want error) {
+	t.Helper()
+	next, err := f.Apply(e, m)
+	if !errors.Is(err, want) {
+		t.Errorf("%v is answered with %v, want %v", e, err, want)
+	}
+	if next != f {
+		t.Errorf("%v was refused and changed the flow to %+v", e, next)
+	}
+}
+
+func password(subject string) Event {
+	return Event{Kind: PasswordOK, Login: Login{Subject: subject, Epoch: "1"}}
+}
+
+func factor(m Method) Event { return Event{Kind: FactorOK, Method: m} }
+
+// Alice approves, her session ends before the code is issued, and Bob takes
+// the browser over: nobody has asked Bob.
+func TestWhatOnePersonApprovedAnotherHasNot(t *testing.T) {
+	d := demand(t, "", mfa)
+	m := at(d, 0)
+	f := apply(t, Begin(d, login(t0.Add(-time.Hour), Password, OTP), t0), Event{Kind: ConsentOK}, m)
+	m.SessionEnded = true
+	f = apply(t, f, Event{Kind: Switched}, m)
+	f = apply(t, f, password("bob"), m)
+	f = apply(t, f, factor(OTP), m)
+	wantStep(t, f, m, AskConsent)
+}
+
+func (s Step) String() string {
+	return [...]string{"Denied", "AskPassword", "AskEnroll", "AskFactor", "ShowCodes", "AskConsent", "Granted"}[s]
+}
+
+func (k Kind) String() string {
+	return [...]string{"Miss", "PasswordOK", "FactorOK", "Enrolled", "ConsentOK", "Switched", "Cancelled"}[k]
+}
