@@ -1,0 +1,132 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+)
+
+// A transaction travels in the context that Atomically gives to its function.
+type transaction struct {
+	tx    *gorm.DB
+	wrote atomic.Bool
+	spoil atomic.Pointer[error] // why it may no longer be committed
+}
+
+// inTx is the context key of the transaction in d: two databases in one
+// process never see each other's.
+type inTx struct{ d *DB }
+
+// joined returns the transaction that ctx is in, nil if none.
+func (d *DB) joined(ctx context.Context) *transaction {
+	t, _ := ctx.Value(inTx{d}).(*transaction)
+	return t
+}
+
+// retries bounds how often a transaction is begun again that lost against
+// another one.
+const retries = 10
+
+// Atomically calls fn in one transaction, or in the one that ctx is in. It
+// commits if fn returns nil. After a serialization failure or a deadlock it
+// calls fn again, a bounded number of times. If a joined call fails, the whole
+// transaction does, even if the outer function returns nil: half of it must
+// not remain.
+func (d *DB) Atomically(ctx context.Context, fn func(ctx context.Context) error) error {
+	if t := d.joined(ctx); t != nil {
+		err := fn(ctx)
+		if err != nil {
+			t.spoil.CompareAndSwap(nil, &err)
+		}
+		return err
+	}
+	for try := 0; ; try++ {
+		err := d.attempt(ctx, fn)
+		if err == nil || try == retries || !transient(err) {
+			return err
+		}
+		if pause(ctx, try) != nil {
+			return err
+		}
+	}
+}
+
+func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) error {
+	pool, err := d.pool()
+	if err != nil {
+		return fmt.Errorf("storage: begin: %w", err)
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("storage: begin: %w", err)
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(d.engine.txContext(ctx), nil)
+	if err != nil {
+		return fmt.Errorf("storage: begin: %w", err)
+	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		// A connection with half a transaction in it must not be used again:
+		// the next one would go on in it.
+		if err := tx.Rollback(); err != nil {
+			discard(conn)
+		}
+	}()
+
+	t := &transaction{tx: d.writer.WithContext(ctx)}
+	t.tx.Statement.ConnPool = tx
+	if err := fn(context.WithValue(ctx, inTx{d}, t)); err != nil {
+		return err
+	}
+	if cause := t.spoil.Load(); cause != nil {
+		return fmt.Errorf("storage: part of the transaction failed: %w", *cause)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("storage: commit: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("storage: commit: %w", err)
+	}
+	committed = true
+	if t.wrote.Load() {
+		d.commits.Add(1)
+	}
+	return nil
+}
+
+// discard closes the connection instead of giving it back to the pool.
+func discard(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+}
+
+// transient reports whether the transaction lost against another one and may
+// win if it is tried again.
+func transient(err error) bool {
+	var pg *pgconn.PgError
+	// PostgreSQL documentation, appendix A: serialization_failure, deadlock_detected.
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+// pause waits before the next try: longer each time, and of a random length,
+// so that those who collided do not collide again.
+func pause(ctx context.Context, try int) error {
+	most := min(5*time.Millisecond<<try, 200*time.Millisecond)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(rand.N(most)):
+		return nil
+	}
+}

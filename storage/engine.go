@@ -1,0 +1,167 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/glebarez/sqlite"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// An engine is a kind of database. The zero engine is none.
+type engine int
+
+const (
+	onSQLite engine = iota + 1
+	onPostgres
+)
+
+// connect opens the pools.
+func (d *DB) connect(ctx context.Context, c Config) error {
+	if strings.HasPrefix(c.DSN, "postgres://") || strings.HasPrefix(c.DSN, "postgresql://") {
+		d.engine = onPostgres
+		return d.connectPostgres(ctx, c)
+	}
+	path := c.DSN
+	for _, prefix := range []string{"sqlite:", "file:"} {
+		path = strings.TrimPrefix(path, prefix)
+	}
+	switch {
+	case path == "":
+		return errors.New("storage: the DSN names no database; give sqlite:PATH or postgres://…")
+	case strings.Contains(path, "://"):
+		return errors.New("storage: the DSN begins with neither sqlite: nor postgres://")
+	case strings.Contains(path, ":memory:"):
+		// Each connection would have a database of its own.
+		return errors.New("storage: SQLite needs a file")
+	}
+	d.engine = onSQLite
+	return d.connectSQLite(ctx, path, c)
+}
+
+// connectSQLite opens one connection that writes and several that read. SQLite
+// knows one writer at a time: with one connection for it, writers queue here,
+// in order and without polling the lock.
+func (d *DB) connectSQLite(ctx context.Context, path string, c Config) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+	if err := private(path); err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+	readers := c.Readers
+	if readers <= 0 {
+		readers = 4
+	}
+	busy := c.BusyTimeout
+	if busy <= 0 {
+		busy = 5 * time.Second
+	}
+	common := []string{
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
+		"foreign_keys(1)",
+		"temp_store(memory)",
+	}
+	d.writer, err = d.gormOver(sqliteDialector(path, append(common,
+		"journal_mode(wal)", "synchronous(full)", "journal_size_limit(67108864)")...))
+	if err != nil {
+		return fmt.Errorf("storage: open %s: %w", path, err)
+	}
+	if err := limit(d.writer, 1); err != nil {
+		return err
+	}
+	d.reader, err = d.gormOver(sqliteDialector(path, append(common, "query_only(1)")...))
+	if err != nil {
+		return fmt.Errorf("storage: open %s: %w", path, err)
+	}
+	if err := limit(d.reader, readers); err != nil {
+		return err
+	}
+	return d.Ping(ctx)
+}
+
+// sqliteDialector is the one place that knows which driver speaks to SQLite.
+func sqliteDialector(path string, pragmas ...string) gorm.Dialector {
+	// The lock is taken when a transaction begins. One that begins reading and
+	// then wants to write fails at once if someone wrote in between, whatever
+	// the busy timeout. https://www.sqlite.org/lang_transaction.html
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
+	return sqlite.Open((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+}
+
+// private makes sure that only we can read the file at path, and those that
+// SQLite puts beside it, which get the same mode.
+func private(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
+func (d *DB) connectPostgres(ctx context.Context, c Config) error {
+	config, err := pgx.ParseConfig(c.DSN)
+	if err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+	for k, v := range map[string]string{
+		"application_name":              "sallyport",
+		"synchronous_commit":            "on",
+		"default_transaction_isolation": "read committed",
+		"timezone":                      "UTC",
+	} {
+		config.RuntimeParams[k] = v
+	}
+	pool := stdlib.OpenDB(*config)
+	d.writer, err = d.gormOver(postgres.New(postgres.Config{Conn: pool}))
+	if err != nil {
+		return errors.Join(fmt.Errorf("storage: %w", err), pool.Close())
+	}
+	d.reader = d.writer
+	conns := c.Conns
+	if conns <= 0 {
+		conns = 10
+	}
+	if err := limit(d.writer, conns); err != nil {
+		return err
+	}
+	return d.Ping(ctx)
+}
+
+// limit bounds the connections, and keeps them: opening one costs more than
+// any statement.
+func limit(g *gorm.DB, n int) error {
+	var pool *sql.DB
+	pool, err := g.DB()
+	if err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	return nil
+}
+
+// txContext returns the context that a transaction is begun with. database/sql
+// closes the connection of one whose context ends; SQLite's only writer is not
+// thrown away because a browser hung up. There each statement looks at ctx
+// itself, and so does the commit.
+func (e engine) txContext(ctx context.Context) context.Context {
+	if e == onSQLite {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
