@@ -63,21 +63,28 @@ type Moment struct {
 	SessionEnded bool // the session that the flow began with is over
 }
 
-// Begin returns the Flow of a request that arrived now, from a browser already
-// signed in as login.
+// Begin returns the Flow of a request that arrived now, a whole number of
+// microseconds, from a browser with a session of login. The caller has seen
+// that the session still stands: not ended, not expired, of the account's
+// epoch. Without one, login is zero.
 func Begin(d Demand, login Login, now time.Time) Flow {
 	f := Flow{Created: now}
 	if d.choose || d.Subject != "" && d.Subject != login.Subject {
 		return f
 	}
 	f.Pinned = login.Subject
+	for i, t := range login.Proofs {
+		// A session's proof is older than the request, whatever the clock says
+		// of the replica that took it. Otherwise it would pass for one given on
+		// the way, which no age limit and no end of the session can undo.
+		if !t.Before(now) {
+			login.Proofs[i] = now.Add(-time.Microsecond)
+		}
+	}
 	for _, t := range login.Proofs {
 		if d.counts(t, f, Moment{Now: now}) {
 			f.Login = login
 		}
-	}
-	if d.fresh {
-		f.Login = Login{}
 	}
 	return f
 }

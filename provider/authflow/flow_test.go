@@ -106,3 +106,25 @@ func (s Step) String() string {
 func (k Kind) String() string {
 	return [...]string{"Miss", "PasswordOK", "FactorOK", "Enrolled", "ConsentOK", "Switched", "Cancelled"}[k]
 }
+
+// Two replicas, one clock ahead of the other: what was proven in a session
+// must not look proven in the flow. // SU-5, SE-3
+func TestAProofOfASessionIsNeverOneOfTheFlow(t *testing.T) {
+	for _, ahead := range []time.Duration{0, time.Microsecond, time.Second, time.Hour} {
+		session := login(t0.Add(ahead), Password, OTP)
+		for _, query := range []string{"prompt=login", "max_age=0"} {
+			d := demand(t, query, mfa)
+			wantStep(t, Begin(d, session, t0), at(d, 0), AskPassword)
+		}
+		d := demand(t, "", mfa)
+		f := Begin(d, session, t0)
+		wantStep(t, f, at(d, 0), AskConsent)
+		m := at(d, 0)
+		m.SessionEnded = true
+		wantStep(t, f, m, AskPassword)
+		d = demand(t, "max_age=60", mfa)
+		f = Begin(d, session, t0)
+		wantStep(t, f, at(d, time.Minute-time.Microsecond), AskConsent)
+		wantStep(t, f, at(d, time.Minute), AskPassword)
+	}
+}
