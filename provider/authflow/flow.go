@@ -40,7 +40,7 @@ var (
 // A Flow is what has happened to one authorization request so far.
 type Flow struct {
 	Login    Login     // what was proven, here or in the session that the flow began with
-	Pinned   string    // the only subject that may sign in; empty: anyone
+	Pinned   string    // the only subject that may sign in: id_token_hint's or the session's; empty: anyone
 	Approved bool      // the consent page was answered with yes
 	Misses   int       // wrong answers
 	Ended    bool      // granted, cancelled or given up; nothing more happens
@@ -68,7 +68,7 @@ type Moment struct {
 // that the session still stands: not ended, not expired, of the account's
 // epoch. Without one, login is zero.
 func Begin(d Demand, login Login, now time.Time) Flow {
-	f := Flow{Created: now}
+	f := Flow{Created: now, Pinned: d.Subject}
 	if d.choose || d.Subject != "" && d.Subject != login.Subject {
 		return f
 	}
@@ -314,6 +314,9 @@ func (f Flow) Apply(e Event, m Moment) (Flow, error) {
 	case ConsentOK:
 		f.Approved = true
 	case Switched:
+		if !f.CanSwitch(m) {
+			return f, ErrOutOfStep
+		}
 		f.Login, f.Pinned, f.Approved = Login{}, "", false
 	case Cancelled:
 		f.Ended = true

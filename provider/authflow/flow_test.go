@@ -128,3 +128,71 @@ func TestAProofOfASessionIsNeverOneOfTheFlow(t *testing.T) {
 		wantStep(t, f, at(d, time.Minute), AskPassword)
 	}
 }
+
+// The hint of the request holds to the end, even where a later step would
+// forget to verify it again. // OA-11, SE-5
+func TestAFlowIsPinnedToItsHintOrSession(t *testing.T) {
+	old := t0.Add(-time.Hour)
+	tests := []struct {
+		query, hint string
+		session     Login
+		want        string
+	}{
+		{"", "", Login{}, ""},
+		{"", "", login(old, Password), "alice"},
+		{"prompt=login", "", login(old, Password), "alice"},
+		{"max_age=60", "", login(old, Password), "alice"},
+		{"prompt=select_account", "", login(old, Password), ""},
+		{"", "alice", Login{}, "alice"},
+		{"", "alice", login(old, Password), "alice"},
+		{"", "bob", login(old, Password), "bob"},
+		{"prompt=select_account", "bob", login(old, Password), "bob"},
+		{"prompt=none", "bob", login(old, Password, OTP), "bob"},
+	}
+	for _, tt := range tests {
+		d := demand(t, tt.query, mfa)
+		d.Subject = tt.hint
+		f := Begin(d, tt.session, t0)
+		if f.Pinned != tt.want {
+			t.Errorf("%q with hint %q and session of %q: pinned to %q, want %q", tt.query, tt.hint, tt.session.Subject, f.Pinned, tt.want)
+		}
+		if f.Login.Subject != "" && f.Login.Subject != tt.want {
+			t.Errorf("%q with hint %q: kept the login of %q", tt.query, tt.hint, f.Login.Subject)
+		}
+		if tt.want == "" || d.Silent {
+			continue
+		}
+		m := at(d, 0)
+		m.SessionEnded = true
+		wantDenied(t, apply(t, f, password("mallory"), m), m, ErrWrongSubject)
+		wantStep(t, apply(t, f, password(tt.want), m), m, AskFactor)
+		if tt.hint != "" {
+			refuse(t, f, Event{Kind: Switched}, m, ErrOutOfStep)
+			m.Subject = ""
+			wantDenied(t, apply(t, f, password("mallory"), m), m, ErrWrongSubject)
+		}
+	}
+}
+
+func TestSwitchingLeavesEverythingBehindButTheMisses(t *testing.T) {
+	d := demand(t, "prompt=login", mfa)
+	m := at(d, 0)
+	f := Begin(d, login(t0.Add(-time.Hour), Password, OTP), t0)
+	if !f.CanSwitch(m) {
+		t.Error("a flow pinned by a session cannot switch")
+	}
+	f = apply(t, f, Event{Kind: Miss}, m)
+	f = apply(t, f, Event{Kind: Switched}, m)
+	if want := (Flow{Misses: 1, Created: t0}); f != want {
+		t.Errorf("after switching: %+v, want %+v", f, want)
+	}
+	if f.CanSwitch(m) {
+		t.Error("a flow pinned to nobody offers to switch")
+	}
+	refuse(t, f, Event{Kind: Switched}, m, ErrOutOfStep)
+	f = apply(t, f, password("bob"), m)
+	if f.CanSwitch(m) {
+		t.Error("a flow offers to switch behind a password")
+	}
+	refuse(t, f, Event{Kind: Switched}, m, ErrOutOfStep)
+}
