@@ -23,6 +23,11 @@ type Status struct {
 	Pending      bool // a new secret, made by who asked for this Status, waits for its first code
 }
 
+// unbound reports whether a password is enough to enrol: there is no factor of
+// any kind that could be asked for instead. Otherwise whoever learns the
+// password of someone with a passkey adds an app of their own (CVE-2023-3597).
+func (s Status) unbound() bool { return s.MayEnroll && s.Enrolled == 0 }
+
 // A Verdict is what checking a code came to. The zero Verdict refuses.
 type Verdict struct {
 	OK bool // the code was right, and is now used up

@@ -169,7 +169,7 @@ func (f Flow) stranger(m Moment) bool {
 // and so has shown that the factor is lost.
 func (f Flow) unenrolled(m Moment) bool {
 	missing, _ := f.missing(m)
-	return missing.Has(OTP) && (!m.Enrolled.Has(OTP) || f.recovered(m))
+	return missing.Has(OTP) && (m.unbound() || f.recovered(m))
 }
 
 func (f Flow) unproven(m Moment) bool {
@@ -206,7 +206,7 @@ func (f Flow) recovered(m Moment) bool {
 func (f Flow) missing(m Moment) (best Methods, ok bool) {
 	proven := f.proven(m)
 	able := Of(Password) | m.Enrolled | proven
-	if !m.Enrolled.Has(OTP) && m.MayEnroll || f.recovered(m) {
+	if m.unbound() || f.recovered(m) {
 		able |= Of(OTP)
 	}
 	for _, t := range m.targets {

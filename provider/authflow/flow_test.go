@@ -196,3 +196,23 @@ func TestSwitchingLeavesEverythingBehindButTheMisses(t *testing.T) {
 	}
 	refuse(t, f, Event{Kind: Switched}, m, ErrOutOfStep)
 }
+
+// TO-11, TO-14, PA-2
+func TestAPasswordEnrolsOnlyWhereThereIsNoFactorAtAll(t *testing.T) {
+	d := demand(t, "", mfa)
+	for _, enrolled := range []Methods{Of(OTP), Of(Recovery), Of(Passkey), Of(Passkey, Recovery)} {
+		for _, proven := range []time.Time{t0.Add(-time.Hour), t0.Add(-time.Minute)} {
+			f := Begin(d, login(proven, Password), t0)
+			m := at(d, 0)
+			m.Status = Status{Enrolled: enrolled, MayEnroll: true} // a careless Factor
+			wantStep(t, f, m, AskFactor)
+			refuse(t, f, Event{Kind: Enrolled, Epoch: "2"}, m, ErrOutOfStep)
+		}
+	}
+	f := Begin(d, login(t0.Add(-time.Minute), Password), t0)
+	m := at(d, 0)
+	m.Status = Status{MayEnroll: true}
+	wantStep(t, f, m, AskEnroll)
+	m.Status = Status{}
+	wantDenied(t, f, m, ErrUnmet)
+}
