@@ -8,7 +8,7 @@ import (
 
 const (
 	Lifetime         = 15 * time.Minute // of a flow
-	PasswordLifetime = 10 * time.Minute // of a password proven inside a flow
+	PasswordLifetime = 10 * time.Minute // of a password proven inside a flow, or one that allows a first factor
 	FactorLifetime   = 5 * time.Minute  // of a second factor that allows changing factors
 	MaxMisses        = 10               // wrong answers that end a flow
 )
@@ -161,7 +161,15 @@ func (f Flow) stranger(m Moment) bool {
 		return true
 	}
 	missing, _ := f.missing(m)
-	return missing.Has(Password)
+	return missing.Has(Password) || f.unenrolled(m) && !f.recovered(m) && !f.fresh(m)
+}
+
+// fresh reports whether the password was given recently enough to enrol a
+// factor on its strength. A session may be half a day old: whoever sits down
+// at an open browser must not bind an app of their own to the account (OWASP
+// ASVS 5.0 section 7.5.1).
+func (f Flow) fresh(m Moment) bool {
+	return f.proven(m).Has(Password) && m.Now.Sub(f.Login.Proofs[Password]) < PasswordLifetime
 }
 
 // unenrolled holds if a factor is missing that must be enrolled first: someone

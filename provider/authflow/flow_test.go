@@ -216,3 +216,27 @@ func TestAPasswordEnrolsOnlyWhereThereIsNoFactorAtAll(t *testing.T) {
 	m.Status = Status{}
 	wantDenied(t, f, m, ErrUnmet)
 }
+
+// TO-14
+func TestAnOldSessionEnrolsNothing(t *testing.T) {
+	d := demand(t, "", mfa)
+	m := at(d, 0)
+	m.Status = Status{MayEnroll: true}
+	for age, want := range map[time.Duration]Step{
+		time.Minute:                      AskEnroll,
+		10*time.Minute - time.Nanosecond: AskEnroll,
+		10 * time.Minute:                 AskPassword,
+		time.Hour:                        AskPassword,
+	} {
+		f := Begin(d, login(t0.Add(-age), Password), t0)
+		wantStep(t, f, m, want)
+		if want == AskPassword {
+			wantStep(t, apply(t, f, password("alice"), m), m, AskEnroll)
+		}
+	}
+	// A page left open.
+	f := Begin(d, login(t0.Add(-time.Minute), Password), t0)
+	m.Now = t0.Add(9 * time.Minute)
+	refuse(t, f, Event{Kind: Enrolled, Epoch: "2"}, m, ErrOutOfStep)
+	wantStep(t, f, m, AskPassword)
+}
