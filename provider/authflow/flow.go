@@ -2,6 +2,7 @@ package authflow
 
 import (
 	"errors"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -161,14 +162,14 @@ func (f Flow) stranger(m Moment) bool {
 		return true
 	}
 	missing, _ := f.missing(m)
-	return missing.Has(Password) || f.unenrolled(m) && !f.recovered(m) && !f.fresh(m)
+	return missing.Has(Password) || f.unenrolled(m) && !f.recovered(m) && !f.recent(m)
 }
 
-// fresh reports whether the password was given recently enough to enrol a
+// recent reports whether the password was given recently enough to enrol a
 // factor on its strength. A session may be half a day old: whoever sits down
 // at an open browser must not bind an app of their own to the account (OWASP
 // ASVS 5.0 section 7.5.1).
-func (f Flow) fresh(m Moment) bool {
+func (f Flow) recent(m Moment) bool {
 	return f.proven(m).Has(Password) && m.Now.Sub(f.Login.Proofs[Password]) < PasswordLifetime
 }
 
@@ -208,13 +209,14 @@ func (f Flow) recovered(m Moment) bool {
 }
 
 // missing returns what must still be proven on the shortest way to the first
-// acceptable level that this person can reach, and whether there is one.
+// acceptable level that this person can reach, and whether there is one. With
+// a recovery code in hand everyone can reach what an authenticator app does.
 // A recovery code is never what is missing while another way is open: it is
 // what people fall back on, not what they are sent to.
 func (f Flow) missing(m Moment) (best Methods, ok bool) {
 	proven := f.proven(m)
 	able := Of(Password) | m.Enrolled | proven
-	if m.unbound() || f.recovered(m) {
+	if m.unbound() || m.Enrolled.Has(Recovery) || f.recovered(m) {
 		able |= Of(OTP)
 	}
 	for _, t := range m.targets {
@@ -236,14 +238,9 @@ func (f Flow) missing(m Moment) (best Methods, ok bool) {
 
 // cost orders what may be missing: fewer methods first, recovery last.
 func (s Methods) cost() int {
-	n := 0
-	for m := range methods {
-		if s.Has(m) {
-			n += 2
-		}
-	}
+	n := bits.OnesCount8(uint8(s))
 	if s.Has(Recovery) {
-		n++
+		n += int(methods)
 	}
 	return n
 }

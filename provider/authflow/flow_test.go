@@ -240,3 +240,56 @@ func TestAnOldSessionEnrolsNothing(t *testing.T) {
 	refuse(t, f, Event{Kind: Enrolled, Epoch: "2"}, m, ErrOutOfStep)
 	wantStep(t, f, m, AskPassword)
 }
+
+// strict is a ladder on which a recovery code reaches nothing.
+var strict = Policy{Ladder: Ladder{
+	{Name: "pwd", Ways: []Methods{Of(Password)}},
+	{Name: "mfa", Ways: []Methods{Of(Password, OTP)}},
+}}
+
+// RC-4, TO-11
+func TestARecoveryCodeThatIsNotEnoughLeadsToEnrolment(t *testing.T) {
+	d := demand(t, "", strict)
+	for _, enrolled := range []Methods{Of(OTP, Recovery), Of(Recovery)} {
+		m := at(d, 0)
+		m.Enrolled = enrolled
+		f := Begin(d, login(t0.Add(-time.Hour), Password), t0)
+		wantStep(t, f, m, AskFactor)
+		f = apply(t, f, factor(Recovery), m)
+		m.Enrolled &^= Of(Recovery) // it was the last one
+
+		wantStep(t, f, m, AskEnroll)
+		m.Now = t0.Add(5 * time.Minute)
+		wantStep(t, f, m, AskEnroll)
+		done := apply(t, f, Event{Kind: Enrolled, Epoch: "2"}, m)
+		wantDenied(t, done, m, ErrOutdated)
+		m.Epoch = "2"
+		wantStep(t, done, m, AskConsent)
+
+		m.Epoch = "1"
+		m.Now = t0.Add(5*time.Minute + time.Nanosecond)
+		if m.Enrolled.Has(OTP) {
+			wantStep(t, f, m, AskFactor)
+		} else {
+			wantDenied(t, f, m, ErrUnmet)
+		}
+	}
+}
+
+// Nobody is sent to their recovery codes while another way is open, however
+// long it is.
+func TestRecoveryIsTheLastResort(t *testing.T) {
+	p := Policy{Ladder: Ladder{
+		{Name: "two", Ways: []Methods{Of(Password, Recovery), Of(Password, OTP, Passkey)}},
+	}}
+	d := demand(t, "", p)
+	m := at(d, 0)
+	f := Begin(d, login(t0.Add(-time.Hour), Password), t0)
+	m.Enrolled = Of(OTP, Passkey, Recovery)
+	if got, _ := f.missing(m); got != Of(OTP, Passkey) {
+		t.Errorf("missing is %v, want otp and pop", got.Names())
+	}
+	m.Enrolled = Of(Passkey, Recovery)
+	wantStep(t, f, m, AskFactor)
+	wantStep(t, apply(t, f, factor(Recovery), m), m, AskConsent)
+}
