@@ -1,0 +1,5 @@
+package mfa
+
+import "time"
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
