@@ -14,7 +14,7 @@ import (
 // say themselves. The zero Policy is the strictest: the strongest level of the
 // default ladder, and consent asked each time it was not given before.
 type Policy struct {
-	Ladder     Ladder            // nil: DefaultLadder
+	Ladder     Ladder            // none: DefaultLadder
 	Floor      string            // the least level; empty: the strongest of Ladder
 	Scopes     map[string]string // the least level by scope
 	FirstParty bool              // consent is not asked
@@ -44,7 +44,7 @@ type target int
 // p demands and never lower it. An id_token_hint is the caller's to verify.
 // The error is ErrBadRequest, with what is wrong.
 func Parse(form url.Values, p Policy) (Demand, error) {
-	if p.Ladder == nil {
+	if len(p.Ladder) == 0 {
 		p.Ladder = DefaultLadder
 	}
 	d := Demand{policy: p}

@@ -2,7 +2,6 @@ package authflow
 
 import (
 	"errors"
-	"math/bits"
 	"slices"
 	"time"
 )
@@ -220,29 +219,11 @@ func (f Flow) missing(m Moment) (best Methods, ok bool) {
 		able |= Of(OTP)
 	}
 	for _, t := range m.targets {
-		for _, way := range m.policy.Ladder.ways(int(t)) {
-			if !able.Covers(way) {
-				continue
-			}
-			left := way &^ proven
-			if !ok || left.cost() < best.cost() {
-				best, ok = left, true
-			}
-		}
-		if ok {
+		if best, ok = m.policy.Ladder[t:].shortest(able, proven); ok {
 			return best, true
 		}
 	}
 	return 0, false
-}
-
-// cost orders what may be missing: fewer methods first, recovery last.
-func (s Methods) cost() int {
-	n := bits.OnesCount8(uint8(s))
-	if s.Has(Recovery) {
-		n += int(methods)
-	}
-	return n
 }
 
 // Next reports what f waits for. The error is non-nil exactly when the Step is

@@ -63,18 +63,27 @@ func (l Ladder) Index(name string) (int, bool) {
 // none.
 func (l Ladder) reached(proven Methods) int {
 	for i := len(l) - 1; i >= 0; i-- {
-		if slices.ContainsFunc(l[i].Ways, proven.Covers) {
+		if _, ok := l[i:i+1].shortest(proven, proven); ok {
 			return i
 		}
 	}
 	return -1
 }
 
-// ways returns the ways that satisfy a demand for level i: its own first, then
-// those of stronger levels.
-func (l Ladder) ways(i int) (all []Methods) {
-	for _, level := range l[i:] {
-		all = append(all, level.Ways...)
+// shortest returns what someone who is able to prove able, and has proven
+// proven, must still prove on the shortest way to any level of l, and whether
+// there is a way. Of two as short, that of the weaker level is taken.
+func (l Ladder) shortest(able, proven Methods) (best Methods, ok bool) {
+	for _, level := range l {
+		for _, way := range level.Ways {
+			if way == 0 || !able.Covers(way) { // nothing proven reaches nothing
+				continue
+			}
+			left := way &^ proven
+			if !ok || left.cost() < best.cost() {
+				best, ok = left, true
+			}
+		}
 	}
-	return all
+	return best, ok
 }

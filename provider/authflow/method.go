@@ -3,6 +3,7 @@ package authflow
 import (
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -68,6 +69,15 @@ func (s Methods) Names() []string {
 		}
 	}
 	return names
+}
+
+// cost orders what may be missing: fewer methods first, recovery last.
+func (s Methods) cost() int {
+	n := bits.OnesCount8(uint8(s))
+	if s.Has(Recovery) {
+		n += int(methods)
+	}
+	return n
 }
 
 // Proofs says when each method was last proven; the zero time, that it was
