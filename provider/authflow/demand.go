@@ -42,16 +42,22 @@ type target int
 // Parse returns what the OpenID Connect parameters of a request demand on top
 // of p: prompt, max_age, acr_values and the acr of claims. They can raise what
 // p demands and never lower it. An id_token_hint is the caller's to verify.
-// The error is ErrBadRequest, with what is wrong.
+// The error is ErrBadRequest, with what is wrong; any other is a mistake in p.
 func Parse(form url.Values, p Policy) (Demand, error) {
 	if len(p.Ladder) == 0 {
 		p.Ladder = DefaultLadder
+	}
+	// Two values of one parameter are two readers' chance to differ.
+	for _, name := range []string{"prompt", "max_age", "acr_values", "claims", "scope"} {
+		if len(form[name]) > 1 {
+			return Demand{}, fmt.Errorf("%w: %s stands more than once", ErrBadRequest, name)
+		}
 	}
 	d := Demand{policy: p}
 	if err := d.parsePrompt(form.Get("prompt")); err != nil {
 		return Demand{}, err
 	}
-	if err := d.parseMaxAge(form["max_age"]); err != nil {
+	if err := d.parseMaxAge(form.Get("max_age")); err != nil {
 		return Demand{}, err
 	}
 	floor, err := p.floor(strings.Fields(form.Get("scope")))
@@ -100,12 +106,12 @@ func (d *Demand) parsePrompt(v string) error {
 
 // parseMaxAge takes max_age as a non-negative integer, strictly: what is
 // neither is refused, because a limit that is silently dropped is none.
-func (d *Demand) parseMaxAge(v []string) error {
-	if len(v) == 0 || v[0] == "" {
-		return nil
+func (d *Demand) parseMaxAge(v string) error {
+	if v == "" {
+		return nil // as if left out: RFC 6749 section 3.1
 	}
-	age, err := strconv.ParseUint(v[0], 10, 31)
-	if err != nil || strings.HasPrefix(v[0], "+") {
+	age, err := strconv.ParseUint(v, 10, 31)
+	if err != nil {
 		return fmt.Errorf("%w: max_age must be a number of seconds", ErrBadRequest)
 	}
 	d.aged, d.maxAge = true, time.Duration(age)*time.Second
