@@ -245,8 +245,8 @@ func (p Error) fault() Fault {
 
 // label is what a is called.
 func (a App) label() string {
-	if clean(a.Name) == "" {
-		return a.Host
+	if name := clean(a.Name); name != "" {
+		return name
 	}
-	return a.Name
+	return clean(a.Host)
 }
