@@ -28,7 +28,7 @@ type Demand struct {
 
 	policy  Policy
 	targets []target      // acceptable levels, in order of preference, none below the floor
-	acr     []string      // acr values the request will have named in the token, if it can
+	acr     []string      // acr values that the request would have named in the token
 	ask     bool          // prompt=consent
 	fresh   bool          // prompt=login, max_age=0: nothing from before the request counts
 	choose  bool          // prompt=select_account: begin as a stranger
@@ -64,20 +64,18 @@ func Parse(form url.Values, p Policy) (Demand, error) {
 	if err != nil {
 		return Demand{}, err
 	}
-	essential, err := essentialACR(form.Get("claims"))
+	claimed, essential, err := claimedACR(form.Get("claims"))
 	if err != nil {
 		return Demand{}, err
 	}
+	asked := strings.Fields(form.Get("acr_values"))
 	d.targets = []target{target(floor)}
-	if asked := d.names(strings.Fields(form.Get("acr_values"))); len(asked) > 0 {
-		d.acr, d.targets = asked, p.Ladder.raise(asked, floor)
-	}
-	if essential != nil {
-		// Unlike acr_values, which are a wish, an essential acr that names
-		// nothing we know cannot be ignored: it cannot be met.
-		// OpenID Connect Core section 5.5.1.1.
-		d.acr = d.names(essential)
-		d.targets = p.Ladder.raise(d.acr, floor)
+	d.raise(claimed, essential)
+	d.raise(asked, false)
+	// An essential acr must be one of its own values (OpenID Connect Core
+	// section 5.5.1.1), so no other is named beside them.
+	if d.acr = p.Ladder.known(claimed); !essential {
+		d.acr = append(d.acr, p.Ladder.known(asked)...)
 	}
 	return d, nil
 }
@@ -144,50 +142,68 @@ func (p Policy) floor(scopes []string) (int, error) {
 	return floor, nil
 }
 
-// names returns those of asked that are levels; the others are ignored.
-func (d Demand) names(asked []string) []string {
-	return slices.DeleteFunc(slices.Clone(asked), func(name string) bool {
-		_, ok := d.policy.Ladder.Index(name)
-		return !ok
-	})
-}
-
-// raise returns the levels called names in their order, none below floor.
-func (l Ladder) raise(names []string, floor int) (ts []target) {
-	for _, name := range names {
-		if i, ok := l.Index(name); ok {
-			ts = append(ts, target(max(i, floor)))
+// raise makes d demand one of the levels called names besides what it demands
+// already. Of names that are no levels nothing is known and nothing asked,
+// unless they are essential: then nobody can meet them.
+func (d *Demand) raise(names []string, essential bool) {
+	names = d.policy.Ladder.known(names)
+	if len(names) == 0 && !essential {
+		return
+	}
+	var raised []target
+	for _, floor := range d.targets {
+		low := false
+		for _, name := range names {
+			i, _ := d.policy.Ladder.Index(name)
+			if target(i) < floor {
+				low = true
+			} else {
+				raised = append(raised, target(i))
+			}
+		}
+		if low { // a level below the floor is had with the floor, and only so
+			raised = append(raised, floor)
 		}
 	}
-	return ts
+	d.targets = unique(raised)
 }
 
-// essentialACR returns the values of which the claims parameter demands one as
-// the acr of the ID token, nil if it demands none (OpenID Connect Core 5.5.1.1).
-func essentialACR(claims string) ([]string, error) {
+// unique returns ts without those that stood before.
+func unique(ts []target) (once []target) {
+	for _, t := range ts {
+		if !slices.Contains(once, t) {
+			once = append(once, t)
+		}
+	}
+	return once
+}
+
+// claimedACR returns the values of which the claims parameter asks for one as
+// the acr of the ID token, and whether it insists. To ask without insisting is
+// to do what acr_values does (OpenID Connect Core section 5.5.1.1).
+func claimedACR(claims string) (values []string, essential bool, err error) {
 	if claims == "" {
-		return nil, nil
+		return nil, false, nil
 	}
 	var c struct {
 		IDToken struct {
-			ACR *struct {
+			ACR struct {
 				Essential bool     `json:"essential"`
-				Value     string   `json:"value"`
+				Value     *string  `json:"value"`
 				Values    []string `json:"values"`
 			} `json:"acr"`
 		} `json:"id_token"`
 	}
 	if err := json.Unmarshal([]byte(claims), &c); err != nil {
-		return nil, fmt.Errorf("%w: claims is not the JSON that OpenID Connect defines", ErrBadRequest)
+		return nil, false, fmt.Errorf("%w: claims is not the JSON that OpenID Connect defines", ErrBadRequest)
 	}
 	acr := c.IDToken.ACR
-	if acr == nil || !acr.Essential || acr.Value == "" && len(acr.Values) == 0 {
-		return nil, nil
+	values = acr.Values
+	if acr.Value != nil {
+		values = append([]string{*acr.Value}, values...)
 	}
-	if acr.Value != "" {
-		return append([]string{acr.Value}, acr.Values...), nil
-	}
-	return acr.Values, nil
+	// Essential and of no value in particular: any will do, and one there is.
+	return values, acr.Essential && len(values) > 0, nil
 }
 
 // counts reports whether a proof of time t counts toward d in flow f at m.

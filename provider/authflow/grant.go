@@ -33,16 +33,20 @@ func (f Flow) Grant(m Moment) (Grant, error) {
 }
 
 // named returns the acr value for what was proven: of the values that the
-// request named, the first that is satisfied, since relying parties compare
-// them as strings; otherwise the strongest level reached.
+// request named, the one for the strongest level reached, since relying parties
+// compare them as strings; if it named none, that level's own.
 func (d Demand) named(proven Methods) string {
-	reached := d.policy.Ladder.reached(proven)
+	ladder := d.policy.Ladder
+	reached, best, named := ladder.reached(proven), -1, ""
 	for _, name := range d.acr {
-		if i, ok := d.policy.Ladder.Index(name); ok && i <= reached {
-			return name
+		if i, _ := ladder.Index(name); best < i && i <= reached {
+			best, named = i, name
 		}
 	}
-	return d.policy.Ladder[reached].Name
+	if named == "" && reached >= 0 {
+		named = ladder[reached].Name
+	}
+	return named
 }
 
 // Login returns who it is and what was proven, as far as it counted.

@@ -59,6 +59,16 @@ func (l Ladder) Index(name string) (int, bool) {
 	return i, i >= 0
 }
 
+// known returns those of names that are levels, each once.
+func (l Ladder) known(names []string) (ns []string) {
+	for _, name := range names {
+		if _, ok := l.Index(name); ok && !slices.Contains(ns, name) {
+			ns = append(ns, name)
+		}
+	}
+	return ns
+}
+
 // reached returns the place of the strongest level that proven reaches, -1 if
 // none.
 func (l Ladder) reached(proven Methods) int {
