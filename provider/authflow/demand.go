@@ -18,6 +18,11 @@ type Policy struct {
 	Floor      string            // the least level; empty: the strongest of Ladder
 	Scopes     map[string]string // the least level by scope
 	FirstParty bool              // consent is not asked
+
+	// Offered are the methods that this server can check at all; none: every
+	// method. A level beyond them is denied before any page is shown, instead
+	// of after a password in vain.
+	Offered Methods
 }
 
 // A Demand is what must be true before one authorization request is granted.
@@ -72,6 +77,7 @@ func Parse(form url.Values, p Policy) (Demand, error) {
 	d.targets = []target{target(floor)}
 	d.raise(claimed, essential)
 	d.raise(asked, false)
+	d.targets = slices.DeleteFunc(d.targets, func(t target) bool { return !p.offers(t) })
 	// An essential acr must be one of its own values (OpenID Connect Core
 	// section 5.5.1.1), so no other is named beside them.
 	if d.acr = p.Ladder.known(claimed); !essential {
@@ -140,6 +146,16 @@ func (p Policy) floor(scopes []string) (int, error) {
 		floor = max(floor, i)
 	}
 	return floor, nil
+}
+
+// offers reports whether anyone can reach t here.
+func (p Policy) offers(t target) bool {
+	able := p.Offered
+	if able == 0 {
+		able = 1<<methods - 1
+	}
+	_, ok := p.Ladder[t:].shortest(able, 0)
+	return ok
 }
 
 // raise makes d demand one of the levels called names besides what it demands

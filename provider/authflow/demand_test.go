@@ -237,3 +237,20 @@ func TestAFloorThatIsNoLevelIsAnErrorOfThePolicy(t *testing.T) {
 		}
 	}
 }
+
+// SU-2
+func TestALevelThatNobodyCanReachHereIsDeniedBeforeAnyPage(t *testing.T) {
+	p := Policy{Floor: "pwd", Offered: Of(Password, OTP, Recovery)}
+	d := demand(t, "acr_values=phr", p)
+	wantDenied(t, Begin(d, Login{}, t0), at(d, 0), ErrUnmet)
+	d = demand(t, "acr_values=phr&prompt=none", p)
+	wantDenied(t, Begin(d, Login{}, t0), at(d, 0), ErrUnmet)
+	d = demand(t, "acr_values=phr+mfa", p)
+	wantStep(t, Begin(d, Login{}, t0), at(d, 0), AskPassword)
+	if got := levels(d); len(got) != 1 || got[0] != "mfa" {
+		t.Errorf("meets it %v, want mfa", got)
+	}
+	// A stronger level meets a demand that its own ways cannot.
+	d = demand(t, "acr_values=mfa", Policy{Floor: "pwd", Offered: Of(Passkey)})
+	wantStep(t, Begin(d, Login{}, t0), at(d, 0), AskPassword)
+}
