@@ -1,6 +1,7 @@
 package password
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -109,7 +110,10 @@ func decode(hash string) (stored, error) {
 	if strings.HasPrefix(kind, "2") {
 		s.kind = "bcrypt"
 	}
-	return s, s.demand.check()
+	if err := s.demand.check(); err != nil {
+		return stored{}, fmt.Errorf("%w: %w", ErrHash, err)
+	}
+	return s, nil
 }
 
 // modular rewrites PBKDF2 in PHC form, $pbkdf2-sha256$i=1000,l=32$…$…, to the
@@ -174,23 +178,23 @@ func (d demand) check() error {
 	switch {
 	case d.memory > 0:
 		if d.memory > maxMemory || d.passes > maxWork || d.memory*d.passes > maxWork {
-			return fmt.Errorf("%w: %d KiB in %d passes are too much; bearable are %d MiB at once and %d MiB over all",
-				ErrHash, d.memory/1024, d.passes, maxMemory>>20, maxWork>>20)
+			return fmt.Errorf("%d KiB in %d passes are too much; bearable are %d MiB at once and %d MiB over all",
+				d.memory/1024, d.passes, maxMemory>>20, maxWork>>20)
 		}
 		if d.threads < 1 || d.threads > maxThreads || d.passes < 1 {
-			return fmt.Errorf("%w: %d passes and %d threads", ErrHash, d.passes, d.threads)
+			return fmt.Errorf("%d passes and %d threads", d.passes, d.threads)
 		}
 	case d.log > 0:
 		// Below 4 the library would take another cost than the hash's.
 		if d.log < 4 || d.log > maxLog {
-			return fmt.Errorf("%w: bcrypt of cost %d; bearable are 4 to %d", ErrHash, d.log, maxLog)
+			return fmt.Errorf("bcrypt of cost %d; bearable are 4 to %d", d.log, maxLog)
 		}
 	case d.iterations > 0:
 		if d.iterations > maxIterations || d.iterations*d.blocks > maxIterations {
-			return fmt.Errorf("%w: %d iterations for %d blocks are too many", ErrHash, d.iterations, d.blocks)
+			return fmt.Errorf("%d iterations for %d blocks are too many", d.iterations, d.blocks)
 		}
 	default:
-		return fmt.Errorf("%w: it costs nothing", ErrHash)
+		return errors.New("it costs nothing")
 	}
 	return nil
 }
