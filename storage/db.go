@@ -11,6 +11,14 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"github.com/sallyport-id/sallyport/mfa"
+	"github.com/sallyport-id/sallyport/provider"
+)
+
+var (
+	_ provider.Store = (*DB)(nil)
+	_ mfa.Store      = (*DB)(nil)
 )
 
 // Config says where the database is and how it is used.

@@ -117,7 +117,7 @@ func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case h.line <- struct{}{}:
 	default:
-		return nil, ErrBusy
+		h.line <- struct{}{}
 	}
 	timer := time.NewTimer(h.wait)
 	defer timer.Stop()

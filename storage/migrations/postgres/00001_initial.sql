@@ -85,7 +85,7 @@ CREATE TABLE grants (
 	code_expires BIGINT  NOT NULL,
 	code_spent   BIGINT  NOT NULL,
 	redirect_uri TEXT    NOT NULL,
-	challenge    TEXT    NOT NULL,
+	challenge    BYTEA   NOT NULL,
 	nonce        BYTEA   NOT NULL,
 	generation   BIGINT  NOT NULL CHECK (generation >= 0),
 	expires      BIGINT  NOT NULL,
@@ -151,7 +151,7 @@ CREATE TABLE mfa_recovery_codes (
 );
 
 CREATE TABLE mfa_misses (
-	key     TEXT    NOT NULL PRIMARY KEY,
+	key     BYTEA   NOT NULL PRIMARY KEY CHECK (octet_length(key) = 32),
 	times   JSONB   NOT NULL,
 	run     BIGINT  NOT NULL,
 	since   BIGINT  NOT NULL,

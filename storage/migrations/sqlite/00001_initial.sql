@@ -85,7 +85,7 @@ CREATE TABLE grants (
 	code_expires INTEGER NOT NULL,
 	code_spent   INTEGER NOT NULL,
 	redirect_uri TEXT    NOT NULL,
-	challenge    TEXT    NOT NULL,
+	challenge    BLOB    NOT NULL,
 	nonce        BLOB    NOT NULL,
 	generation   INTEGER NOT NULL CHECK (generation >= 0),
 	expires      INTEGER NOT NULL,
@@ -151,7 +151,7 @@ CREATE TABLE mfa_recovery_codes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE mfa_misses (
-	key     TEXT    NOT NULL PRIMARY KEY,
+	key     BLOB    NOT NULL PRIMARY KEY CHECK (length(key) = 32),
 	times   TEXT    NOT NULL CHECK (json_valid(times)),
 	run     INTEGER NOT NULL,
 	since   INTEGER NOT NULL,

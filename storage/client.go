@@ -1,0 +1,223 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/sallyport-id/sallyport/provider"
+)
+
+// ErrDeclared says that a client belongs to the configuration file and can only
+// be changed there.
+var ErrDeclared = errors.New("storage: the client is declared in the configuration; change it there")
+
+type clientRow struct {
+	ID               string `gorm:"primaryKey"`
+	Name             string
+	Type             string
+	Secrets          document[[][]byte]
+	RedirectURIs     document[[]string] `gorm:"column:redirect_uris"`
+	Scopes           document[[]string]
+	GrantTypes       document[[]string]
+	FirstParty       bool
+	PKCEOptional     bool `gorm:"column:pkce_optional"`
+	OpaqueTokens     bool
+	Algorithm        string
+	Floor            string
+	InitiateLoginURI string
+	ContinuesTo      document[[]string]
+	Declared         bool
+	Created          micros
+}
+
+// TableName tells gorm the table.
+func (clientRow) TableName() string { return "clients" }
+
+func newClientRow(c provider.Client) *clientRow {
+	row := &clientRow{
+		ID:               c.ID,
+		Name:             c.Name,
+		Type:             string(c.Type),
+		RedirectURIs:     document[[]string]{c.RedirectURIs},
+		Scopes:           document[[]string]{c.Scopes},
+		GrantTypes:       document[[]string]{c.GrantTypes},
+		FirstParty:       c.FirstParty,
+		PKCEOptional:     c.PKCEOptional,
+		OpaqueTokens:     c.OpaqueTokens,
+		Algorithm:        c.Algorithm,
+		Floor:            c.Floor,
+		InitiateLoginURI: c.InitiateLoginURI,
+		ContinuesTo:      document[[]string]{c.ContinuesTo},
+		Declared:         c.Declared,
+		Created:          stamp(c.Created),
+	}
+	for _, s := range c.Secrets {
+		row.Secrets.is = append(row.Secrets.is, s[:])
+	}
+	return row
+}
+
+func (r clientRow) client() provider.Client {
+	c := provider.Client{
+		ID:               r.ID,
+		Name:             r.Name,
+		Type:             provider.ClientType(r.Type),
+		RedirectURIs:     r.RedirectURIs.is,
+		Scopes:           r.Scopes.is,
+		GrantTypes:       r.GrantTypes.is,
+		FirstParty:       r.FirstParty,
+		PKCEOptional:     r.PKCEOptional,
+		OpaqueTokens:     r.OpaqueTokens,
+		Algorithm:        r.Algorithm,
+		Floor:            r.Floor,
+		InitiateLoginURI: r.InitiateLoginURI,
+		ContinuesTo:      r.ContinuesTo.is,
+		Declared:         r.Declared,
+		Created:          r.Created.time(),
+	}
+	for _, s := range r.Secrets.is {
+		c.Secrets = append(c.Secrets, provider.Hash(s))
+	}
+	return c
+}
+
+// Client returns the client registered as id.
+func (d *DB) Client(ctx context.Context, id string) (provider.Client, error) {
+	if !text(id) {
+		return provider.Client{}, provider.ErrNotFound
+	}
+	row, err := take[clientRow](d.read(ctx), "id = ?", id)
+	if err != nil {
+		return provider.Client{}, fmt.Errorf("storage: client: %w", err)
+	}
+	return row.client(), nil
+}
+
+// Clients returns every client, by ID.
+func (d *DB) Clients(ctx context.Context) ([]provider.Client, error) {
+	var rows []clientRow
+	if err := d.read(ctx).Order("id").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("storage: clients: %w", err)
+	}
+	var all []provider.Client
+	for _, r := range rows {
+		all = append(all, r.client())
+	}
+	return all, nil
+}
+
+// AddClient stores c, whose ID is new; provider.ErrConflict if it is not.
+func (d *DB) AddClient(ctx context.Context, c provider.Client) error {
+	c.Declared = false
+	err := settled(d.write(ctx).Create(newClientRow(c)), provider.ErrConflict)
+	if err != nil {
+		return fmt.Errorf("storage: add client: %w", err)
+	}
+	return nil
+}
+
+// SaveClient stores c, new or in place of what has its ID; ErrDeclared if that
+// belongs to the configuration. When it was created does not change.
+func (d *DB) SaveClient(ctx context.Context, c provider.Client) error {
+	c.Declared = false
+	err := settled(d.upsertClient(ctx, newClientRow(c), gorm.Expr("clients.declared = ?", false)), ErrDeclared)
+	if err != nil {
+		return fmt.Errorf("storage: save client %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+func (d *DB) upsertClient(ctx context.Context, row *clientRow, where ...clause.Expression) *gorm.DB {
+	return d.write(ctx).Clauses(clause.OnConflict{
+		Columns: []clause.Column{{Name: "id"}},
+		DoUpdates: clause.AssignmentColumns([]string{"name", "type", "secrets", "redirect_uris", "scopes",
+			"grant_types", "first_party", "pkce_optional", "opaque_tokens", "algorithm", "floor",
+			"initiate_login_uri", "continues_to", "declared"}),
+		Where: clause.Where{Exprs: where},
+	}).Create(row)
+}
+
+// RemoveClient removes the client with what users allowed it, and revokes every
+// grant it was given. It returns provider.ErrNotFound if there is none, and
+// ErrDeclared if it belongs to the configuration.
+func (d *DB) RemoveClient(ctx context.Context, id string) error {
+	err := d.Atomically(ctx, func(ctx context.Context) error {
+		c, err := d.Client(ctx, id)
+		if err != nil {
+			return err
+		}
+		if c.Declared {
+			return ErrDeclared
+		}
+		return d.removeClient(ctx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("storage: remove client %s: %w", id, err)
+	}
+	return nil
+}
+
+// removeClient leaves nothing that would come back to life if another client
+// were registered under the same ID.
+func (d *DB) removeClient(ctx context.Context, id string) error {
+	return errors.Join(
+		d.write(ctx).Where("id = ?", id).Delete(&clientRow{}).Error,
+		d.write(ctx).Where("client_id = ?", id).Delete(&consentRow{}).Error,
+		d.write(ctx).Model(&grantRow{}).Where("client_id = ? AND revoked = 0", id).
+			Update("revoked", mark(time.Now())).Error,
+	)
+}
+
+// SyncClients makes declared the clients that the configuration owns: new ones
+// are stored, changed ones changed, those of the same ID that a command made
+// taken over, and those no longer declared removed as by RemoveClient. It
+// writes nothing where nothing has changed.
+func (d *DB) SyncClients(ctx context.Context, declared []provider.Client) error {
+	err := d.Atomically(ctx, func(ctx context.Context) error {
+		stored, err := d.Clients(ctx)
+		if err != nil {
+			return err
+		}
+		for _, c := range declared {
+			if err := d.declare(ctx, c, stored); err != nil {
+				return err
+			}
+		}
+		for _, old := range stored {
+			is := func(c provider.Client) bool { return c.ID == old.ID }
+			if !old.Declared || slices.ContainsFunc(declared, is) {
+				continue
+			}
+			if err := d.removeClient(ctx, old.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("storage: declared clients: %w", err)
+	}
+	return nil
+}
+
+func (d *DB) declare(ctx context.Context, c provider.Client, stored []provider.Client) error {
+	c.Declared = true
+	row := newClientRow(c)
+	for _, old := range stored {
+		if old.ID != c.ID {
+			continue
+		}
+		row.Created = stamp(old.Created)
+		if reflect.DeepEqual(newClientRow(old), row) {
+			return nil
+		}
+	}
+	return d.upsertClient(ctx, row).Error
+}

@@ -1,0 +1,110 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
+)
+
+type flowRow struct {
+	ID        string `gorm:"primaryKey"`
+	Version   int64
+	Browser   []byte
+	Request   string
+	ClientID  string
+	SessionID string
+	Subject   string
+	Epoch     string
+	Proofs    document[authflow.Proofs]
+	Pinned    string
+	Approved  bool
+	Misses    int
+	Ended     bool
+	Created   micros
+	Ending    string
+	Expires   micros
+}
+
+// TableName tells gorm the table.
+func (flowRow) TableName() string { return "flows" }
+
+func newFlowRow(f provider.Flow, version int64) *flowRow {
+	return &flowRow{
+		ID:        f.ID,
+		Version:   version,
+		Browser:   f.Browser[:],
+		Request:   f.Request,
+		ClientID:  f.ClientID,
+		SessionID: f.Session,
+		Subject:   f.State.Login.Subject,
+		Epoch:     f.State.Login.Epoch,
+		Proofs:    document[authflow.Proofs]{f.State.Login.Proofs},
+		Pinned:    f.State.Pinned,
+		Approved:  f.State.Approved,
+		Misses:    f.State.Misses,
+		Ended:     f.State.Ended,
+		Created:   stamp(f.State.Created),
+		Ending:    string(f.Ending),
+		Expires:   stamp(f.Expires),
+	}
+}
+
+func (r flowRow) flow() provider.Flow {
+	return provider.Flow{
+		ID:       r.ID,
+		Version:  r.Version,
+		Browser:  provider.Hash(r.Browser),
+		Request:  r.Request,
+		ClientID: r.ClientID,
+		Session:  r.SessionID,
+		State: authflow.Flow{
+			Login:    authflow.Login{Subject: r.Subject, Epoch: r.Epoch, Proofs: r.Proofs.is},
+			Pinned:   r.Pinned,
+			Approved: r.Approved,
+			Misses:   r.Misses,
+			Ended:    r.Ended,
+			Created:  r.Created.time(),
+		},
+		Ending:  provider.Ending(r.Ending),
+		Expires: r.Expires.time(),
+	}
+}
+
+// CreateFlow stores f as version 1; provider.ErrConflict if its ID is taken.
+func (d *DB) CreateFlow(ctx context.Context, f provider.Flow) error {
+	err := settled(d.write(ctx).Create(newFlowRow(f, 1)), provider.ErrConflict)
+	if err != nil {
+		return fmt.Errorf("storage: create flow: %w", err)
+	}
+	return nil
+}
+
+// Flow returns the flow, ended or not.
+func (d *DB) Flow(ctx context.Context, id string) (provider.Flow, error) {
+	if !text(id) {
+		return provider.Flow{}, provider.ErrNotFound
+	}
+	row, err := take[flowRow](d.read(ctx), "id = ?", id)
+	if err != nil {
+		return provider.Flow{}, fmt.Errorf("storage: flow: %w", err)
+	}
+	return row.flow(), nil
+}
+
+// SaveFlow stores f as version f.Version+1 if the stored version is still
+// f.Version, and returns provider.ErrConflict otherwise.
+func (d *DB) SaveFlow(ctx context.Context, f provider.Flow) error {
+	err := settled(d.write(ctx).Model(&flowRow{}).
+		Where("id = ? AND version = ?", f.ID, f.Version).
+		Select("*").Omit("id").Updates(newFlowRow(f, f.Version+1)), provider.ErrConflict)
+	if errors.Is(err, provider.ErrConflict) {
+		err = missing[flowRow](ctx, d, f.ID, err)
+	}
+	if err != nil {
+		return fmt.Errorf("storage: save flow: %w", err)
+	}
+	return nil
+}

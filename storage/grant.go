@@ -1,0 +1,157 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
+)
+
+type grantRow struct {
+	ID          string `gorm:"primaryKey"`
+	Subject     string
+	ClientID    string
+	SessionID   string
+	Scopes      document[[]string]
+	Epoch       string
+	Proofs      document[authflow.Proofs]
+	ACR         string
+	Requested   micros
+	Created     micros
+	Code        []byte
+	CodeExpires micros
+	CodeSpent   micros
+	RedirectURI string
+	Challenge   []byte // what a client may choose freely is bytes; see text
+	Nonce       []byte
+	Generation  int64
+	Expires     micros
+	Ends        micros
+	Revoked     micros
+}
+
+// TableName tells gorm the table.
+func (grantRow) TableName() string { return "grants" }
+
+func newGrantRow(g provider.Grant) *grantRow {
+	return &grantRow{
+		ID:          g.ID,
+		Subject:     g.Subject,
+		ClientID:    g.ClientID,
+		SessionID:   g.SessionID,
+		Scopes:      document[[]string]{g.Scopes},
+		Epoch:       g.Login.Epoch,
+		Proofs:      document[authflow.Proofs]{g.Login.Proofs},
+		ACR:         g.ACR,
+		Requested:   stamp(g.Requested),
+		Created:     stamp(g.Created),
+		Code:        g.Code[:],
+		CodeExpires: stamp(g.CodeExpires),
+		CodeSpent:   stamp(g.CodeSpent),
+		RedirectURI: g.RedirectURI,
+		Challenge:   []byte(g.Challenge),
+		Nonce:       []byte(g.Nonce),
+		Generation:  g.Generation,
+		Expires:     stamp(g.Expires),
+		Ends:        stamp(g.Ends),
+		Revoked:     stamp(g.Revoked),
+	}
+}
+
+func (r grantRow) grant() provider.Grant {
+	return provider.Grant{
+		ID:          r.ID,
+		Subject:     r.Subject,
+		ClientID:    r.ClientID,
+		SessionID:   r.SessionID,
+		Scopes:      r.Scopes.is,
+		Login:       authflow.Login{Subject: r.Subject, Epoch: r.Epoch, Proofs: r.Proofs.is},
+		ACR:         r.ACR,
+		Requested:   r.Requested.time(),
+		Created:     r.Created.time(),
+		Code:        provider.Hash(r.Code),
+		CodeExpires: r.CodeExpires.time(),
+		CodeSpent:   r.CodeSpent.time(),
+		RedirectURI: r.RedirectURI,
+		Challenge:   string(r.Challenge),
+		Nonce:       string(r.Nonce),
+		Generation:  r.Generation,
+		Expires:     r.Expires.time(),
+		Ends:        r.Ends.time(),
+		Revoked:     r.Revoked.time(),
+	}
+}
+
+// CreateGrant stores g; provider.ErrConflict if its ID is taken.
+func (d *DB) CreateGrant(ctx context.Context, g provider.Grant) error {
+	if g.Login.Subject != g.Subject {
+		return fmt.Errorf("storage: create grant: it is %q's with a login of %q", g.Subject, g.Login.Subject)
+	}
+	err := settled(d.write(ctx).Create(newGrantRow(g)), provider.ErrConflict)
+	if err != nil {
+		return fmt.Errorf("storage: create grant: %w", err)
+	}
+	return nil
+}
+
+// Grant returns the grant, revoked or not.
+func (d *DB) Grant(ctx context.Context, id string) (provider.Grant, error) {
+	if !text(id) {
+		return provider.Grant{}, provider.ErrNotFound
+	}
+	row, err := take[grantRow](d.read(ctx), "id = ?", id)
+	if err != nil {
+		return provider.Grant{}, fmt.Errorf("storage: grant: %w", err)
+	}
+	return row.grant(), nil
+}
+
+// SpendCode marks the code of a grant as used, and sets its Generation and
+// Expires. Of any number of calls one succeeds; the others, and all calls on a
+// revoked grant, get provider.ErrSpent. Whether the code has expired is for the
+// caller to see.
+func (d *DB) SpendCode(ctx context.Context, id string, generation int64, now, expires time.Time) error {
+	err := settled(d.write(ctx).Model(&grantRow{}).
+		Where("id = ? AND code_spent = 0 AND revoked = 0", id).
+		Select("code_spent", "generation", "expires").
+		Updates(&grantRow{CodeSpent: mark(now), Generation: generation, Expires: stamp(expires)}),
+		provider.ErrSpent)
+	if errors.Is(err, provider.ErrSpent) {
+		err = missing[grantRow](ctx, d, id, err)
+	}
+	if err != nil {
+		return fmt.Errorf("storage: spend code: %w", err)
+	}
+	return nil
+}
+
+// RotateGrant sets the Generation to from+1, and Expires, if the Generation is
+// still from and the grant is not revoked; provider.ErrConflict otherwise.
+func (d *DB) RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error {
+	err := settled(d.write(ctx).Model(&grantRow{}).
+		Where("id = ? AND generation = ? AND revoked = 0", id, from).
+		Select("generation", "expires").
+		Updates(&grantRow{Generation: from + 1, Expires: stamp(expires)}),
+		provider.ErrConflict)
+	if errors.Is(err, provider.ErrConflict) {
+		err = missing[grantRow](ctx, d, id, err)
+	}
+	if err != nil {
+		return fmt.Errorf("storage: rotate grant: %w", err)
+	}
+	return nil
+}
+
+// RevokeGrant ends a grant. Doing so again, or to what was never there, is no
+// error.
+func (d *DB) RevokeGrant(ctx context.Context, id string, now time.Time) error {
+	err := d.write(ctx).Model(&grantRow{}).Where("id = ? AND revoked = 0", id).
+		Update("revoked", mark(now)).Error
+	if err != nil {
+		return fmt.Errorf("storage: revoke grant: %w", err)
+	}
+	return nil
+}
