@@ -1,0 +1,323 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport-id/sallyport/provider/authflow"
+	"github.com/sallyport-id/sallyport/provider/internal/engine"
+	"github.com/sallyport-id/sallyport/templates"
+)
+
+// kept is how long a flow is remembered after it began, so that a back button
+// finds a kind word instead of nothing.
+const kept = 2 * time.Hour
+
+// authorizePosted carries a posted authorization request on as a GET: cookies
+// of SameSite=Lax do not ride on a POST from another site.
+func (p *Provider) authorizePosted(r *request) (answer, error) {
+	v, err := r.body()
+	if err != nil {
+		return answer{}, err
+	}
+	q := v.Encode()
+	if len(q) > maxURL {
+		return answer{}, errTooLarge
+	}
+	return answer{location: p.url("/authorize") + "?" + q}, nil
+}
+
+// authorize is the authorization endpoint (RFC 6749 section 3.1).
+func (p *Provider) authorize(r *request) (answer, error) {
+	ctx := r.Context()
+	v, err := r.query()
+	if err != nil {
+		return answer{}, err
+	}
+	client, err := p.caller(ctx, v)
+	if err != nil {
+		return answer{}, err
+	}
+	t, err := p.arrive(ctx, r, v, client)
+	var refusal *engine.Refusal
+	if errors.As(err, &refusal) {
+		return p.refuse(v, refusal.Code, refusal.Description), nil
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	step, err := t.next()
+	switch {
+	case step == authflow.Granted:
+		return p.grant(r, t)
+	case err != nil:
+		return p.denied(r, t, err)
+	}
+	return p.begin(r, t)
+}
+
+// caller returns the client that asks, if the request may be answered by a
+// redirect at all: both client and redirect URI are certain (RFC 6749 section
+// 4.1.2.1).
+func (p *Provider) caller(ctx context.Context, v url.Values) (Client, error) {
+	id, ok := only(v, "client_id")
+	if !ok {
+		return Client{}, errClient
+	}
+	c, err := p.store.Client(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return Client{}, errClient
+	}
+	if err != nil {
+		return Client{}, fmt.Errorf("reading the client: %w", err)
+	}
+	uri, ok := only(v, "redirect_uri")
+	if !ok || !c.redirectsTo(uri) {
+		return Client{}, errRedirect
+	}
+	return c, nil
+}
+
+// redirectsTo reports whether uri is registered: by exact comparison, but for
+// the port of a loopback address of a native client (RFC 8252 section 7.3).
+func (c Client) redirectsTo(uri string) bool {
+	if slices.Contains(c.RedirectURIs, uri) {
+		return true
+	}
+	if c.Type != Native {
+		return false
+	}
+	u, err := url.Parse(uri)
+	if err != nil || !loopbackIP(u) {
+		return false
+	}
+	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
+		v, err := url.Parse(registered)
+		if err != nil || !loopbackIP(v) || v.Hostname() != u.Hostname() {
+			return false
+		}
+		// What is left must be the same text.
+		a, b := *u, *v
+		a.Host, b.Host = "", ""
+		return a.String() == b.String()
+	})
+}
+
+// loopbackIP reports whether u is plain http on a loopback IP literal, and
+// nothing else that Go's parser would let pass.
+func loopbackIP(u *url.URL) bool {
+	return u.Scheme == "http" && u.User == nil && u.Fragment == "" &&
+		(u.Hostname() == "127.0.0.1" || u.Hostname() == "::1")
+}
+
+// challenge is the form of an S256 code_challenge (RFC 7636 section 4.2).
+var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+
+// arrive checks a request whose client is known, and makes its passage. Errors
+// for the client are Refusals.
+func (p *Provider) arrive(ctx context.Context, r *request, v url.Values, c Client) (*passage, error) {
+	if refusal := single(v); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := c.admits(v); refusal != nil {
+		return nil, refusal
+	}
+	request, err := p.engine.Parse(ctx, v, c.engine())
+	if err != nil {
+		return nil, err
+	}
+	demand, err := p.demand(ctx, v, c)
+	if err != nil {
+		return nil, err
+	}
+	r.lang = p.pages.Language(v.Get("ui_locales"), r.Header.Get("Accept-Language"))
+	t := &passage{form: v, client: c, request: request, demand: demand}
+	t.flow = Flow{Request: v.Encode(), ClientID: c.ID, Expires: r.now.Add(kept)}
+	return t, p.enter(ctx, r, t)
+}
+
+// enter begins t with what the browser's session has proven, if that still
+// stands.
+func (p *Provider) enter(ctx context.Context, r *request, t *passage) error {
+	s, err := p.session(ctx, r)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		t.flow.Session = s.ID
+		t.flow.State = authflow.Begin(t.demand, s.Login, r.now)
+		u, status, err := p.person(ctx, s.Login.Subject, "")
+		if err != nil {
+			return err
+		}
+		if u.Subject != "" && !u.Disabled && !status.Stolen && s.Login.Epoch == epoch(u, status) {
+			return p.observe(ctx, t, r.now)
+		}
+	}
+	t.flow.Session = ""
+	t.flow.State = authflow.Begin(t.demand, authflow.Login{}, r.now)
+	return p.observe(ctx, t, r.now)
+}
+
+// admits checks what fosite leaves out, checks late or checks wrongly.
+func (c Client) admits(v url.Values) *engine.Refusal {
+	method := v.Get("code_challenge_method")
+	switch {
+	case v.Has("request"):
+		return engine.Refuse("request_not_supported", "Request objects are not supported.")
+	case v.Has("request_uri"):
+		return engine.Refuse("request_uri_not_supported", "request_uri is not supported.")
+	case v.Has("registration"):
+		return engine.Refuse("registration_not_supported", "The registration parameter is not supported.")
+	case v.Get("response_type") == "":
+		return engine.Refuse("invalid_request", "response_type is missing.")
+	case v.Get("response_type") != "code":
+		return engine.Refuse("unsupported_response_type", "Only response_type=code is supported.")
+	case v.Get("response_mode") != "" && v.Get("response_mode") != "query":
+		return engine.Refuse("invalid_request", "Only response_mode=query is supported.")
+	case !slices.Contains(c.GrantTypes, "authorization_code"):
+		return engine.Refuse("unauthorized_client", "The client is not registered for the authorization_code grant.")
+	case v.Get("code_challenge") == "" && method != "":
+		return engine.Refuse("invalid_request", "code_challenge_method is there, but no code_challenge.")
+	case v.Get("code_challenge") == "" && (c.Public() || !c.PKCEOptional):
+		return engine.Refuse("invalid_request", "PKCE is required: send a code_challenge with code_challenge_method=S256.")
+	case v.Get("code_challenge") != "" && method != "S256":
+		return engine.Refuse("invalid_request", "code_challenge_method must be S256.")
+	case v.Get("code_challenge") != "" && !challenge.MatchString(v.Get("code_challenge")):
+		return engine.Refuse("invalid_request", "code_challenge is not the base64url of a SHA-256.")
+	}
+	return nil
+}
+
+// engine returns c as the engine knows it.
+func (c Client) engine() engine.Client {
+	return engine.Client{
+		ID: c.ID, Public: c.Public(), RedirectURIs: c.RedirectURIs, Scopes: c.Scopes,
+		GrantTypes: c.GrantTypes, Opaque: c.OpaqueTokens, Algorithm: c.algorithm(),
+	}
+}
+
+// algorithm is what signs c's tokens. OpenID Connect Registration section 2
+// has RS256 where nothing is said.
+func (c Client) algorithm() string {
+	if c.Algorithm == "" {
+		return "RS256"
+	}
+	return c.Algorithm
+}
+
+// begin stores the flow, bound to the browser, and sends it to its page.
+func (p *Provider) begin(r *request, t *passage) (answer, error) {
+	var a answer
+	hash, ok := p.cookies.browserOf(r.Request)
+	if !ok {
+		value := p.cookies.newBrowser()
+		hash = hashOf(value)
+		a.cookies = append(a.cookies, p.cookies.make(p.cookies.browser, value))
+	}
+	t.flow.ID, t.flow.Browser, t.flow.Version = engine.NewID(), hash, 1
+	if err := p.store.CreateFlow(r.Context(), t.flow); err != nil {
+		return answer{}, fmt.Errorf("storing the flow: %w", err)
+	}
+	a.location = p.flowURL(t.flow.ID)
+	return a, nil
+}
+
+func (p *Provider) flowURL(id string) string { return p.url("/flow/" + id) }
+
+// denials say what becomes of a flow that is denied: the OAuth error that its
+// client gets, or the page that its user sees.
+var denials = []struct {
+	err    error
+	code   string // OpenID Connect Core section 3.1.2.6
+	text   string
+	silent bool // the code is for prompt=none only; otherwise there is a page
+	page   templates.Ending
+}{
+	{authflow.ErrUnmet, "unmet_authentication_requirements", "The account cannot reach the level of authentication that is asked for.", false, templates.EndedUnmet},
+	{authflow.ErrLoginNeeded, "login_required", "The user has to sign in.", true, templates.EndedDenied},
+	{authflow.ErrFactorNeeded, "login_required", "The user has to prove a second factor.", true, templates.EndedDenied},
+	{authflow.ErrEnrollNeeded, "interaction_required", "The user has to set up a second factor.", true, templates.EndedDenied},
+	{authflow.ErrCodesUnsaved, "interaction_required", "The user has to put recovery codes away.", true, templates.EndedDenied},
+	{authflow.ErrConsentNeeded, "consent_required", "The user has to consent.", true, templates.EndedDenied},
+	{authflow.ErrWrongSubject, "login_required", "Another user is signed in.", true, templates.EndedDenied},
+	{authflow.ErrBlocked, "login_required", "The user has to sign in.", true, templates.EndedDenied},
+	{authflow.ErrOutdated, "login_required", "The user has to sign in.", true, templates.EndedChanged},
+	{authflow.ErrExhausted, "access_denied", "Too many wrong answers.", true, templates.EndedSpent},
+	{authflow.ErrExpired, "access_denied", "The sign-in took too long.", true, templates.EndedExpired},
+	{authflow.ErrEnded, "access_denied", "The sign-in has ended.", true, templates.EndedUsed},
+}
+
+// denied answers for a flow that err denies.
+func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
+	for _, d := range denials {
+		if !errors.Is(err, d.err) {
+			continue
+		}
+		if !t.account() && (!d.silent || t.moment.Silent) {
+			return p.refuse(t.form, d.code, d.text), nil
+		}
+		kind := d.page
+		switch {
+		case errors.Is(err, authflow.ErrBlocked) && t.moment.Stolen:
+			kind = templates.EndedReset
+		case t.flow.Ending == EndCancelled:
+			kind = templates.EndedCancelled
+		}
+		return p.ended(r, t, kind), nil
+	}
+	return answer{}, err
+}
+
+// ended is the page of a flow that is over.
+func (p *Provider) ended(r *request, t *passage, kind templates.Ending) answer {
+	return answer{
+		status: http.StatusForbidden,
+		page:   templates.Ended{App: p.app(t), Kind: kind, RequestID: r.id},
+	}
+}
+
+// app is how a page names where the flow leads.
+func (p *Provider) app(t *passage) templates.App {
+	if t.account() {
+		return templates.App{InitiateURL: p.url("/account")}
+	}
+	a := templates.App{Name: t.client.Name, InitiateURL: t.client.InitiateLoginURI}
+	if u, err := url.Parse(t.form.Get("redirect_uri")); err == nil {
+		a.Host = u.Host
+		if u.Host == "" { // a private-use scheme (RFC 8252 section 7.1)
+			a.Host = u.Scheme
+		}
+	}
+	return a
+}
+
+// refuse sends the browser back to the client with an error.
+func (p *Provider) refuse(v url.Values, code, text string) answer {
+	return p.back(v, url.Values{"error": {code}, "error_description": {text}})
+}
+
+// back sends the browser back to the client of the request v: with what is
+// given, the state exactly as it came, and iss (RFC 9207 section 2).
+func (p *Provider) back(v url.Values, given url.Values) answer {
+	if state, ok := only(v, "state"); ok {
+		given.Set("state", state)
+	}
+	given.Set("iss", p.config.Issuer)
+	uri := v.Get("redirect_uri")
+	sep := "?"
+	switch {
+	case strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&"):
+		sep = ""
+	case strings.Contains(uri, "?"):
+		sep = "&"
+	}
+	return answer{location: uri + sep + given.Encode()}
+}

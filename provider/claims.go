@@ -1,0 +1,73 @@
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// scopes are the scopes that mean something here, with the claims that each
+// stands for (OpenID Connect Core section 5.4; groups is ours).
+var scopes = []struct {
+	name   string
+	claims []string
+}{
+	{"openid", nil},
+	{"profile", []string{"name", "given_name", "family_name", "middle_name", "nickname",
+		"preferred_username", "profile", "picture", "website", "gender", "birthdate",
+		"zoneinfo", "locale", "updated_at"}},
+	{"email", []string{"email", "email_verified"}},
+	{"address", []string{"address"}},
+	{"phone", []string{"phone_number", "phone_number_verified"}},
+	{"groups", []string{"groups"}},
+	{"offline_access", nil},
+}
+
+// claims returns what a token with these scopes may know of u.
+func (u User) claims(granted []string) (map[string]any, error) {
+	all, err := u.Claims.all()
+	if err != nil {
+		return nil, err
+	}
+	if all["preferred_username"] == nil {
+		all["preferred_username"] = u.Username
+	}
+	out := map[string]any{"sub": u.Subject}
+	has := map[string]bool{}
+	for _, s := range granted {
+		has[s] = true
+	}
+	for _, s := range scopes {
+		if !has[s.name] {
+			continue
+		}
+		for _, name := range s.claims {
+			if v, ok := all[name]; ok {
+				out[name] = v
+			}
+		}
+	}
+	return out, nil
+}
+
+// all returns c by the claims' names.
+func (c Claims) all() (map[string]any, error) {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("writing claims: %w", err)
+	}
+	all := map[string]any{}
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("reading claims: %w", err)
+	}
+	// Not verified is worth saying, of what is there.
+	if c.Email != "" {
+		all["email_verified"] = c.EmailVerified
+	}
+	if c.PhoneNumber != "" {
+		all["phone_number_verified"] = c.PhoneNumberVerified
+	}
+	if !c.UpdatedAt.IsZero() {
+		all["updated_at"] = c.UpdatedAt.Unix()
+	}
+	return all, nil
+}

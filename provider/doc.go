@@ -1,0 +1,49 @@
+// Package provider is an OpenID provider to mount in your own program: an
+// [net/http.Handler] over your own users ([Directory]), with a second factor
+// ([Factor]) between the password and the consent.
+//
+// # The gate
+//
+// Authorization codes come from one call of fosite, in the engine below this
+// package; that call is made by one function here, issue, whose last parameter
+// is an [authflow.Grant]; and only a flow that waits for nothing more has one
+// to give. test/arch_test.go fails on a second way in.
+//
+// # One request on its way
+//
+//	GET /authorize   authorize.go   check the request, begin a flow in memory
+//	                                granted at once: issue; a page is needed: store it, 303 to it
+//	GET /flow/{id}   flow.go        load, derive the step, show its page
+//	POST /flow/{id}  step.go        load, derive the step, verify, apply, derive again
+//	                                granted: issue; otherwise store it, 303 to its page
+//	                 issue.go       end the flow, write session and grant, make the code
+//	POST /token      token.go       load the grant, let the engine judge, spend the code
+//
+// [passage] is what all of them carry: the stored flow with everything about it
+// that is true now. It is made anew for every request.
+//
+// A handler returns an answer or an error, and never writes. One function
+// (serve, in answer.go) writes, and one table there turns errors into HTTP.
+//
+// # Decisions
+//
+// The browser is bound to its flows by one cookie whose value carries a MAC, so
+// that a value which we did not issue is never adopted (SE-4). It is no
+// session: it opens nothing but flows begun with it.
+//
+// The engine takes the plan's provider/engine one step further and is internal;
+// see its doc.go.
+//
+// Wrong answers are shown in the answer to the POST itself, so that the page
+// keeps what was typed; everything else that a POST does ends in a 303.
+//
+// The account pages are reached by a flow like any other, with an empty
+// ClientID: it ends in a session and no code. So they need no second way to
+// sign in, and stepping up before factors are changed is the same step-up that
+// clients get.
+//
+// A page's form-action names the origin of the client's redirect URI, because
+// Chromium applies it to the redirect that answers the form, and to every
+// redirect after that: Client.ContinuesTo is for clients that send the browser
+// on to another origin.
+package provider

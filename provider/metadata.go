@@ -1,0 +1,94 @@
+package provider
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/sallyport-id/sallyport/provider/authflow"
+)
+
+// metadata is the discovery document (OpenID Connect Discovery section 3, RFC
+// 8414 section 2). It says what there is and nothing else.
+type metadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	ScopesSupported       []string `json:"scopes_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	ACRValues             []string `json:"acr_values_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	Claims                []string `json:"claims_supported"`
+	ClaimTypes            []string `json:"claim_types_supported"`
+	Prompts               []string `json:"prompt_values_supported"`
+	CodeChallenges        []string `json:"code_challenge_methods_supported"`
+	UILocales             []string `json:"ui_locales_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
+}
+
+// methods are those that can be proven here.
+var methods = authflow.Of(authflow.Password, authflow.OTP, authflow.Recovery)
+
+func (p *Provider) newMetadata() metadata {
+	m := metadata{
+		Issuer:                p.config.Issuer,
+		AuthorizationEndpoint: p.url("/authorize"),
+		TokenEndpoint:         p.url("/token"),
+		UserinfoEndpoint:      p.url("/userinfo"),
+		JWKSURI:               p.url("/jwks.json"),
+		ResponseTypes:         []string{"code"},
+		ResponseModes:         []string{"query"},
+		GrantTypes:            []string{"authorization_code", "refresh_token"},
+		SubjectTypes:          []string{"public"},
+		IDTokenAlgorithms:     []string{"RS256", "ES256"},
+		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
+		Claims:                []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"},
+		ClaimTypes:            []string{"normal"},
+		Prompts:               []string{"none", "login", "consent", "select_account"},
+		CodeChallenges:        []string{"S256"},
+		UILocales:             p.pages.Languages(),
+		ResponseIss:           true,
+	}
+	for _, s := range scopes {
+		m.ScopesSupported = append(m.ScopesSupported, s.name)
+		m.Claims = append(m.Claims, s.claims...)
+	}
+	for i, level := range p.config.Ladder {
+		// A level that no method of ours reaches is not offered.
+		reachable := slices.ContainsFunc(p.config.Ladder[i:], func(l authflow.Level) bool {
+			return slices.ContainsFunc(l.Ways, methods.Covers)
+		})
+		if reachable {
+			m.ACRValues = append(append(m.ACRValues, level.Name), level.Aliases...)
+		}
+	}
+	return m
+}
+
+func (p *Provider) discovery(*request) (answer, error) {
+	return answer{json: p.meta, cache: "public, max-age=300"}, nil
+}
+
+// jwks publishes the keys. Verifiers may keep them for less time than a new
+// key is published before it signs.
+func (p *Provider) jwks(r *request) (answer, error) {
+	keys, err := p.config.Keys.Published(r.Context())
+	if err != nil {
+		return answer{}, fmt.Errorf("reading the published keys: %w", err)
+	}
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, k := range keys {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: k.Algorithm, Use: "sig"})
+	}
+	return answer{json: set, cache: "public, max-age=300", header: map[string]string{"Content-Type": "application/jwk-set+json"}}, nil
+}

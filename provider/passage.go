@@ -1,0 +1,170 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport-id/sallyport/provider/authflow"
+	"github.com/sallyport-id/sallyport/provider/internal/engine"
+)
+
+// A passage is a flow with everything about it that is true now. It is made
+// anew for each request, and again after each step.
+type passage struct {
+	flow    Flow // Version 0: not stored
+	form    url.Values
+	client  Client          // the zero Client: on the way to the account pages
+	request *engine.Request // nil until parsed, and on the way to the account pages
+	demand  authflow.Demand
+	moment  authflow.Moment
+	user    User // of flow.State.Login; the zero User: a stranger
+}
+
+// account reports whether the flow leads to the account pages.
+func (t *passage) account() bool { return t.flow.ClientID == "" }
+
+// scopes returns what the request asks for.
+func (t *passage) scopes() []string { return strings.Fields(t.form.Get("scope")) }
+
+// next derives the step.
+func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.moment) }
+
+// policy returns what is required of c's requests.
+func (p *Provider) policy(c Client) authflow.Policy {
+	policy := authflow.Policy{
+		Ladder: p.config.Ladder, Floor: p.config.Floor, Scopes: p.config.ScopeFloors,
+		FirstParty: c.FirstParty || c.ID == "",
+	}
+	if c.Floor != "" {
+		policy.Floor = c.Floor
+	}
+	return policy
+}
+
+// load makes the passage of a stored flow.
+func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, error) {
+	form, err := url.ParseQuery(f.Request)
+	if err != nil {
+		return nil, fmt.Errorf("reading the stored request: %w", err)
+	}
+	t := &passage{flow: f, form: form}
+	if f.ClientID != "" {
+		t.client, err = p.store.Client(ctx, f.ClientID)
+		if errors.Is(err, ErrNotFound) {
+			return nil, errClient // removed in the meantime
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the client: %w", err)
+		}
+	}
+	if t.demand, err = p.demand(ctx, form, t.client); err != nil {
+		return nil, err
+	}
+	r.lang = p.pages.Language(form.Get("ui_locales"), r.Header.Get("Accept-Language"))
+	return t, p.observe(ctx, t, r.now)
+}
+
+// demand parses what a request demands.
+func (p *Provider) demand(ctx context.Context, form url.Values, c Client) (authflow.Demand, error) {
+	d, err := authflow.Parse(form, p.policy(c))
+	if errors.Is(err, authflow.ErrBadRequest) {
+		_, text, _ := strings.Cut(err.Error(), ": ")
+		_, text, _ = strings.Cut(text, ": ")
+		return d, engine.Refuse("invalid_request", "The request is malformed: "+text+".")
+	}
+	if err != nil {
+		return d, err
+	}
+	if hint := form.Get("id_token_hint"); hint != "" {
+		if d.Subject, err = p.hinted(ctx, hint, c.ID); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// observe finds out what is true now of t.
+func (p *Provider) observe(ctx context.Context, t *passage, now time.Time) error {
+	t.moment = authflow.Moment{Demand: t.demand, Now: now}
+	t.user = User{}
+	m, state := &t.moment, t.flow.State
+	if t.flow.Session != "" {
+		s, err := p.store.SessionByID(ctx, t.flow.Session)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("reading the session: %w", err)
+		}
+		m.SessionEnded = err != nil || !now.Before(s.Expires)
+	}
+	subject := state.Login.Subject
+	if subject == "" {
+		return nil
+	}
+	var err error
+	if t.user, m.Status, err = p.person(ctx, subject, t.flow.ID); err != nil {
+		return err
+	}
+	m.Epoch = epoch(t.user, m.Status)
+	m.Blocked = t.user.Subject != subject || t.user.Disabled
+	if t.account() {
+		return nil
+	}
+	consent, err := p.store.Consent(ctx, subject, t.client.ID)
+	if err != nil {
+		return fmt.Errorf("reading the consent: %w", err)
+	}
+	m.Approved = consent.covers(t.scopes())
+	return nil
+}
+
+// person returns the user and the state of their factors; the zero User if
+// there is none any more.
+func (p *Provider) person(ctx context.Context, subject, binding string) (User, authflow.Status, error) {
+	u, err := p.config.Directory.User(ctx, subject)
+	if errors.Is(err, ErrNoUser) {
+		return User{}, authflow.Status{}, nil
+	}
+	if err != nil {
+		return User{}, authflow.Status{}, fmt.Errorf("reading the user: %w", err)
+	}
+	s, err := p.config.Factor.Status(ctx, subject, binding)
+	if err != nil {
+		return User{}, authflow.Status{}, fmt.Errorf("reading the factors: %w", err)
+	}
+	return u, s, nil
+}
+
+// epoch returns the account's epoch: it changes with the password and with
+// the factors.
+func epoch(u User, s authflow.Status) string { return u.Epoch + "/" + s.FactorEpoch }
+
+// covers reports whether c allows all of scopes. Without an earlier consent
+// not even an empty request is covered.
+func (c Consent) covers(scopes []string) bool {
+	return !c.Given.IsZero() && !slices.ContainsFunc(scopes, func(s string) bool {
+		return !slices.Contains(c.Scopes, s)
+	})
+}
+
+// session returns the live session of r's browser, nil if there is none.
+func (p *Provider) session(ctx context.Context, r *request) (*Session, error) {
+	hash, ok := p.cookies.sessionOf(r.Request)
+	if !ok {
+		return nil, nil
+	}
+	s, err := p.store.Session(ctx, hash)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the session: %w", err)
+	}
+	if !r.now.Before(s.Expires) {
+		return nil, nil
+	}
+	return &s, nil
+}

@@ -1,0 +1,302 @@
+package provider
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/sallyport-id/sallyport/provider/authflow"
+	"github.com/sallyport-id/sallyport/provider/internal/engine"
+	"github.com/sallyport-id/sallyport/templates"
+)
+
+// Config is what a Provider is made of.
+type Config struct {
+	// Issuer is the URL that identifies the provider, without query, fragment
+	// or slash at its end. Its path is where the Provider is mounted. It is
+	// https, or http on a loopback host. Required.
+	Issuer string
+
+	Directory Directory // your users; required
+	Store     Store     // required
+	Factor    Factor    // required
+	Attempts  Attempts  // bounds password guessing; required
+	Keys      Keys      // required
+
+	// Secrets make and verify refresh tokens, opaque access tokens and the
+	// cookie that binds a browser to its flows: at least one, of at least 32
+	// random bytes. The first makes; put a new one in front to rotate.
+	Secrets [][]byte
+
+	// Ladder are the levels of authentication, the weakest first. Nil:
+	// authflow.DefaultLadder.
+	Ladder authflow.Ladder
+	// Floor is the least level of every sign-in. Empty: mfa with the default
+	// ladder, the strongest level of any other.
+	Floor string
+	// ScopeFloors raise the floor for requests with a scope.
+	ScopeFloors map[string]string
+
+	Lifetimes Lifetimes
+
+	Pages *templates.Set // nil: the embedded ones
+
+	// Digits is how many a one-time code has, for the page to say. 0: 6.
+	Digits int
+
+	// Notify is called after something happened that a user should hear of
+	// even if it was not they who did it. It must not block for long. Nil:
+	// nobody is told.
+	Notify func(ctx context.Context, n Notice)
+
+	// ClientAddress says where a request comes from. Nil: the peer of the
+	// connection; behind a proxy that is the proxy.
+	ClientAddress func(r *http.Request) string
+
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// Lifetimes say how long things are good for. Zero takes the default.
+type Lifetimes struct {
+	Session     time.Duration // of a session at most; 12 h
+	Idle        time.Duration // of a session that nothing is asked of; 1 h
+	Code        time.Duration // of an authorization code; 60 s, which is also the most
+	AccessToken time.Duration // 10 min
+	IDToken     time.Duration // 10 min
+	RefreshIdle time.Duration // of a refresh token that is not used; 14 days
+	Refresh     time.Duration // of a grant at most; 90 days
+}
+
+func (l Lifetimes) withDefaults() Lifetimes {
+	for _, v := range []struct {
+		d    *time.Duration
+		zero time.Duration
+	}{
+		{&l.Session, 12 * time.Hour}, {&l.Idle, time.Hour}, {&l.Code, time.Minute},
+		{&l.AccessToken, 10 * time.Minute}, {&l.IDToken, 10 * time.Minute},
+		{&l.RefreshIdle, 14 * 24 * time.Hour}, {&l.Refresh, 90 * 24 * time.Hour},
+	} {
+		if *v.d == 0 {
+			*v.d = v.zero
+		}
+	}
+	return l
+}
+
+// ErrConfig says that a Config cannot be used. The text says which field and
+// why.
+var ErrConfig = errors.New("provider: unusable configuration")
+
+// A Provider is an OpenID provider. It is safe for concurrent use.
+type Provider struct {
+	config  Config
+	issuer  *url.URL
+	store   Store
+	engine  *engine.Engine
+	pages   *templates.Set
+	log     *slog.Logger
+	cookies cookies
+	router  *mux.Router
+	handler http.Handler
+	meta    metadata
+}
+
+// New returns a Provider, or ErrConfig with the reason.
+func New(c Config) (*Provider, error) {
+	issuer, err := checkIssuer(c.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c.Lifetimes = c.Lifetimes.withDefaults()
+	if c.Floor == "" && c.Ladder == nil {
+		c.Floor = "mfa"
+	}
+	if c.Ladder == nil {
+		c.Ladder = authflow.DefaultLadder
+	}
+	if c.Floor == "" {
+		c.Floor = c.Ladder[len(c.Ladder)-1].Name
+	}
+	if c.Digits == 0 {
+		c.Digits = 6
+	}
+	if c.Pages == nil {
+		if c.Pages, err = templates.New(templates.Options{Base: issuer.Path}); err != nil {
+			return nil, fmt.Errorf("provider: reading the embedded pages: %w", err)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.ClientAddress == nil {
+		c.ClientAddress = peer
+	}
+	p := &Provider{config: c, issuer: issuer, store: c.Store, pages: c.Pages, log: c.Logger}
+	if p.cookies, err = newCookies(issuer, c.Secrets); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	p.engine, err = engine.New(engine.Config{
+		Issuer: c.Issuer, Secrets: c.Secrets,
+		Signing: func(ctx context.Context, alg string) (crypto.Signer, string, error) {
+			k, err := c.Keys.Signing(ctx, alg)
+			return k.Signer, k.ID, err
+		},
+		CodeLifetime: c.Lifetimes.Code, AccessLifetime: c.Lifetimes.AccessToken,
+		IDTokenLifetime: c.Lifetimes.IDToken, RefreshLifetime: c.Lifetimes.RefreshIdle,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	p.meta = p.newMetadata()
+	p.routes()
+	return p, nil
+}
+
+// check says what is wrong with c, apart from the issuer.
+func (c Config) check() error {
+	missing := func(name string) error { return fmt.Errorf("%w: %s is required", ErrConfig, name) }
+	switch {
+	case c.Directory == nil:
+		return missing("Directory")
+	case c.Store == nil:
+		return missing("Store")
+	case c.Factor == nil:
+		return missing("Factor")
+	case c.Attempts == nil:
+		return missing("Attempts")
+	case c.Keys == nil:
+		return missing("Keys")
+	case c.Lifetimes.Code < 0 || c.Lifetimes.Code > time.Minute:
+		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
+	}
+	ladder := c.Ladder
+	if ladder == nil {
+		ladder = authflow.DefaultLadder
+	}
+	if err := ladder.Check(); err != nil {
+		return fmt.Errorf("%w: Ladder: %w", ErrConfig, err)
+	}
+	for _, floor := range c.ScopeFloors {
+		if _, ok := ladder.Index(floor); !ok {
+			return fmt.Errorf("%w: ScopeFloors: %q is no level", ErrConfig, floor)
+		}
+	}
+	if _, ok := ladder.Index(c.Floor); c.Floor != "" && !ok {
+		return fmt.Errorf("%w: Floor: %q is no level", ErrConfig, c.Floor)
+	}
+	return nil
+}
+
+// checkIssuer parses an issuer (OpenID Connect Discovery section 3).
+func checkIssuer(issuer string) (*url.URL, error) {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "":
+		return nil, fmt.Errorf("%w: Issuer %q is not a URL", ErrConfig, issuer)
+	case u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(issuer, "?") || strings.HasSuffix(issuer, "#"):
+		return nil, fmt.Errorf("%w: Issuer %q has a query, a fragment or a user", ErrConfig, issuer)
+	case strings.HasSuffix(u.Path, "/"):
+		return nil, fmt.Errorf("%w: Issuer %q ends in a slash", ErrConfig, issuer)
+	case u.Scheme == "https":
+		return u, nil
+	case u.Scheme == "http" && loopback(u.Hostname()):
+		return u, nil
+	}
+	return nil, fmt.Errorf("%w: Issuer %q must be https, or http on a loopback host", ErrConfig, issuer)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// peer returns the address at the other end of the connection.
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// ServeHTTP answers every path under the issuer.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+// A Route is one door of the provider.
+type Route struct {
+	Method string
+	Path   string // with the issuer's path; {names} in braces
+}
+
+// Routes returns every route there is, as the router knows them.
+func (p *Provider) Routes() ([]Route, error) {
+	var all []Route
+	err := p.router.Walk(func(route *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+		path, err := route.GetPathTemplate()
+		if err != nil {
+			return err
+		}
+		methods, err := route.GetMethods()
+		if err != nil {
+			return err
+		}
+		for _, m := range methods {
+			all = append(all, Route{m, path})
+		}
+		return nil
+	})
+	return all, err
+}
+
+// routes draws the map of the provider.
+func (p *Provider) routes() {
+	m := mux.NewRouter().UseEncodedPath()
+	m.NotFoundHandler = p.serve(page, func(*request) (answer, error) { return answer{}, errNotFound })
+	m.MethodNotAllowedHandler = p.serve(page, func(*request) (answer, error) { return answer{}, errMethod })
+	base := p.issuer.Path
+	on := func(method, path string, k kind, h handler) {
+		m.Handle(base+path, p.serve(k, h)).Methods(method)
+	}
+	on("GET", "/.well-known/openid-configuration", api, p.discovery)
+	m.Handle("/.well-known/oauth-authorization-server"+base, p.serve(api, p.discovery)).Methods("GET")
+	on("GET", "/jwks.json", api, p.jwks)
+
+	on("GET", "/authorize", page, p.authorize)
+	on("POST", "/authorize", page, p.authorizePosted)
+	on("POST", "/token", api, p.token)
+	on("GET", "/userinfo", api, p.userinfo)
+	on("POST", "/userinfo", api, p.userinfo)
+
+	on("GET", "/flow/{id}", page, p.showFlow)
+	on("GET", "/flow/{id}/recovery", page, p.showFlow)
+	on("GET", "/flow/{id}/codes.txt", page, p.downloadCodes)
+	on("POST", "/flow/{id}", form, p.postFlow)
+	on("POST", "/flow/{id}/recovery", form, p.postFlow)
+
+	on("GET", "/account", page, p.showAccount)
+	on("POST", "/account", form, p.postAccount)
+	on("GET", "/account/factor", page, p.showAccountFactor)
+	on("POST", "/account/factor", form, p.postAccountFactor)
+	on("GET", "/account/codes", page, p.showAccountCodes)
+	on("GET", "/account/codes.txt", page, p.downloadAccountCodes)
+	on("POST", "/account/codes", form, p.postAccountCodes)
+
+	on("GET", "/assets/{name}", page, p.asset)
+	p.router = m
+	p.handler = m
+}
+
+// url returns the URL of a path under the issuer.
+func (p *Provider) url(path string) string { return p.config.Issuer + path }

@@ -1,0 +1,168 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/sallyport-id/sallyport/provider/internal/engine"
+)
+
+// token is the token endpoint (RFC 6749 section 3.2): read the grant, let the
+// engine judge, and store in one transaction what that used up.
+func (p *Provider) token(r *request) (answer, error) {
+	ctx := r.Context()
+	v, err := r.body()
+	if err != nil {
+		return answer{}, err
+	}
+	if refusal := single(v); refusal != nil {
+		return answer{}, refusal
+	}
+	client, err := p.authenticateClient(ctx, r, v)
+	if err != nil {
+		return p.unauthorized(r, err)
+	}
+	if v.Get("grant_type") == "" {
+		return answer{}, engine.Refuse("invalid_request", "grant_type is missing.")
+	}
+	g, err := p.named(ctx, v, client)
+	if err != nil {
+		return answer{}, err
+	}
+	tokens, err := p.engine.Token(ctx, v, client.engine(), g)
+	var refusal *engine.Refusal
+	if errors.As(err, &refusal) && refusal.Reuse {
+		return answer{}, p.reused(r, client, g.ID, refusal)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	err = p.atomically(r, func(ctx context.Context) error { return p.use(ctx, r, client, g, tokens) })
+	if errors.Is(err, ErrSpent) || errors.Is(err, ErrConflict) {
+		// Someone was quicker with the same code or token: used twice.
+		return answer{}, p.reused(r, client, g.ID, engine.Refuse("invalid_grant", "It has been used already."))
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{json: tokens.Body}, nil
+}
+
+// named returns the grant that a code or a refresh token names, nil if there
+// is none that still stands.
+func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.Grant, error) {
+	var id string
+	var ok bool
+	switch v.Get("grant_type") {
+	case "authorization_code":
+		id, ok = engine.CodeGrant(v.Get("code"))
+	case "refresh_token":
+		id, ok = p.engine.RefreshGrant(v.Get("refresh_token"))
+	}
+	if !ok {
+		return nil, nil
+	}
+	g, err := p.store.Grant(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the grant: %w", err)
+	}
+	stands, err := p.stands(ctx, g, c)
+	if err != nil {
+		return nil, err
+	}
+	e := g.engine()
+	// What no longer stands answers as if revoked; its use is still noticed.
+	e.Revoked = e.Revoked || !stands
+	return e, nil
+}
+
+// stands reports whether what was true when g was given still is: its user,
+// their account's epoch, their consent, and what is required of the client.
+// It is asked at each use (OA-6).
+func (p *Provider) stands(ctx context.Context, g Grant, c Client) (bool, error) {
+	u, status, err := p.person(ctx, g.Subject, "")
+	if err != nil {
+		return false, err
+	}
+	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
+		return false, nil
+	}
+	if !p.policy(c).Allows(g.ACR, g.Scopes) {
+		return false, nil
+	}
+	if c.FirstParty {
+		return true, nil
+	}
+	consent, err := p.store.Consent(ctx, g.Subject, c.ID)
+	if err != nil {
+		return false, fmt.Errorf("reading the consent: %w", err)
+	}
+	return consent.covers(g.Scopes), nil
+}
+
+// use stores what tokens used up.
+func (p *Provider) use(ctx context.Context, r *request, c Client, g *engine.Grant, tokens engine.Tokens) error {
+	idle := r.now.Add(p.config.Lifetimes.RefreshIdle)
+	if idle.After(g.Ends) {
+		idle = g.Ends
+	}
+	r.events = append(r.events, r.happened(EventToken, Success, g.Subject, c.ID))
+	switch {
+	case tokens.Spend && tokens.Refresh:
+		return p.store.SpendCode(ctx, g.ID, 1, r.now, idle)
+	case tokens.Spend:
+		return p.store.SpendCode(ctx, g.ID, 0, r.now, g.Ends)
+	case tokens.Rotate:
+		return p.store.RotateGrant(ctx, g.ID, g.Generation, r.now, idle)
+	}
+	return errors.New("provider: tokens of nothing")
+}
+
+// reused revokes a grant of which something was presented twice, and returns
+// the refusal.
+func (p *Provider) reused(r *request, c Client, id string, refusal *engine.Refusal) error {
+	err := p.atomically(r, func(ctx context.Context) error {
+		g, err := p.store.Grant(ctx, id)
+		if err != nil {
+			return fmt.Errorf("reading the grant: %w", err)
+		}
+		if err := p.store.RevokeGrant(ctx, id, r.now); err != nil {
+			return fmt.Errorf("revoking the grant: %w", err)
+		}
+		return p.record(ctx, r, r.happened(EventReuse, Failure, g.Subject, c.ID))
+	})
+	if err != nil {
+		return err
+	}
+	return refusal
+}
+
+// engine returns g as the engine knows it: what its tokens say derives from
+// the recorded proofs.
+func (g Grant) engine() *engine.Grant {
+	return &engine.Grant{
+		ID: g.ID, Subject: g.Subject, ClientID: g.ClientID, SessionID: g.SessionID, Scopes: g.Scopes,
+		ACR: g.ACR, AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest(), Nonce: g.Nonce,
+		Code: g.Code, CodeExpires: g.CodeExpires, CodeSpent: !g.CodeSpent.IsZero(),
+		RedirectURI: g.RedirectURI, Challenge: g.Challenge,
+		Generation: g.Generation, Expires: g.Expires, Ends: g.Ends, Revoked: !g.Revoked.IsZero(),
+	}
+}
+
+// unauthorized answers for a client that did not authenticate: with 401 and a
+// challenge (RFC 6749 section 5.2).
+func (p *Provider) unauthorized(r *request, err error) (answer, error) {
+	var refusal *engine.Refusal
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusUnauthorized {
+		return answer{}, err
+	}
+	a := p.failure(r, api, err)
+	a.header["WWW-Authenticate"] = `Basic realm="` + p.config.Issuer + `"`
+	return a, nil
+}
