@@ -13,10 +13,11 @@ import (
 //	t "text" "name" value …   a text of the locale, as HTML, with its placeholders
 //	plain "text"              the same as text, for attributes
 //	say MESSAGE, sayplain     a Message
-//	title PAGE, wide PAGE     its heading, whether it needs room
+//	title PAGE, page PAGE     its heading; its name, as that of its template
 //	problem PAGE "field"      the Message about that field, or about none (""), or nil
 //	problemof PAGE            that Message, whatever it is about, or nil
 //	about PAGE                the field it is about, or nothing
+//	focus PAGE                whether its first field takes the focus
 //	notice PAGE               what else is to be said, or nil
 //	app APP, host APP         how an app is called and where it lives
 //	name TEXT                 somebody's name, cleaned
@@ -49,11 +50,12 @@ func (s *Set) funcs(l *locale) template.FuncMap {
 		"say":       func(m Message) (template.HTML, error) { return l.html(m.Text, m.args(l)) },
 		"sayplain":  func(m Message) (string, error) { return l.plain(m.Text, m.args(l)) },
 		"title":     Page.title,
-		"wide":      Page.wide,
+		"page":      Page.file,
 		"problem":   problem,
 		"about":     about,
 		"problemof": func(p Page) *Message { m, _ := p.messages(); return m },
 		"digits":    digits,
+		"focus":     focus,
 		"notice":    func(p Page) *Message { _, n := p.messages(); return n },
 		"app":       App.label,
 		"host":      func(a App) string { return clean(a.Host) },
@@ -134,6 +136,13 @@ func about(p Page) string {
 		return all[len(all)-1]
 	}
 	return ""
+}
+
+// focus reports whether p's code field takes the focus even if nothing was
+// wrong. Where a picture is to be scanned first, a phone would scroll past it.
+func focus(p Page) bool {
+	_, scan := p.(Enroll)
+	return !scan
 }
 
 // digits returns how many digits a code has.

@@ -8,7 +8,6 @@ type Page interface {
 	file() string              // of the template, without .html
 	title() Message            // the heading
 	messages() (p, n *Message) // what is wrong, and what else is to be said
-	wide() bool                // needs more than a card's width
 }
 
 // An App is the relying party that someone is on the way to. The zero App says
@@ -219,12 +218,6 @@ func (a Account) messages() (p, n *Message) { return a.Problem, a.Notice }
 func (Ended) messages() (p, n *Message)     { return nil, nil }
 func (Error) messages() (p, n *Message)     { return nil, nil }
 func (SignedOut) messages() (p, n *Message) { return nil, nil }
-
-func (Flow) wide() bool      { return false }
-func (Ended) wide() bool     { return false }
-func (Error) wide() bool     { return false }
-func (SignedOut) wide() bool { return false }
-func (Account) wide() bool   { return true }
 
 func (p Ended) kind() Ending {
 	switch p.Kind {

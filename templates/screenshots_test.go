@@ -45,41 +45,41 @@ func TestScreenshots(t *testing.T) {
 				e.QR = code(t, e.URI)
 				v.page = e
 			}
-			html := render(t, s, lang, v.page)
-			for _, dark := range []bool{false, true} {
-				for _, width := range []int{320, 1100} {
-					draw(t, s, dir, fmt.Sprintf("%s-%s-%s-%d", v.name, lang, map[bool]string{false: "light", true: "dark"}[dark], width), html, dark, width)
-				}
-			}
+			draw(t, s, dir, v.name+"-"+lang, render(t, s, lang, v.page))
 		}
 	}
 }
 
-func draw(t *testing.T, s *Set, dir, name, html string, dark bool, width int) {
-	css := string(s.style.Data)
-	if dark {
-		css = strings.ReplaceAll(css, "and (prefers-color-scheme: dark)", "and (min-width: 1px)")
-	} else {
-		css = strings.ReplaceAll(css, "and (prefers-color-scheme: dark)", "and (max-width: 1px)")
+// draw makes one sheet of a page: wide and narrow, each light and dark.
+func draw(t *testing.T, s *Set, dir, name, html string) {
+	var sheet strings.Builder
+	sheet.WriteString(`<body style="margin:0;display:flex">`)
+	height := 900
+	if strings.Contains(html, "<ul") || strings.Contains(html, "<ol") {
+		height = 1400
 	}
-	cssFile, htmlFile := filepath.Join(dir, "page.css"), filepath.Join(dir, "page.html")
-	frame := filepath.Join(dir, "frame.html")
-	html = strings.ReplaceAll(html, "/assets/"+s.style.Name, "page.css")
-	height := 1000
-	if strings.HasPrefix(name, "account") || strings.HasPrefix(name, "enroll-") || strings.HasPrefix(name, "codes") || strings.HasPrefix(name, "consent") {
-		height = 1500
-	}
-	// Headless Chromium has no window narrower than 500 px: a frame has.
-	outer := fmt.Sprintf(`<body style="margin:0"><iframe src="page.html" style="border:0;width:%dpx;height:%dpx"></iframe>`, width, height)
-	for file, text := range map[string]string{cssFile: css, htmlFile: html, frame: outer} {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
+	for _, width := range []int{760, 320} {
+		for _, mode := range []string{"light", "dark"} {
+			condition := map[string]string{"light": "max-width", "dark": "min-width"}[mode]
+			css := strings.ReplaceAll(string(s.style.Data), "prefers-color-scheme: dark", condition+": 1px")
+			page := strings.ReplaceAll(html, "/assets/"+s.style.Name, mode+".css")
+			for file, text := range map[string]string{mode + ".css": css, mode + ".html": page} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Headless Chromium has no window narrower than 500 px: a frame has.
+			fmt.Fprintf(&sheet, `<iframe src="%s.html" style="border:0;width:%dpx;height:%dpx"></iframe>`, mode, width, height)
 		}
+	}
+	frame := filepath.Join(dir, "sheet.html")
+	if err := os.WriteFile(frame, []byte(sheet.String()), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	out, err := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-		"--allow-file-access-from-files", "--user-data-dir="+t.TempDir(), "--screenshot="+filepath.Join(dir, name+".png"),
-		fmt.Sprintf("--window-size=%d,%d", max(width, 320), height), "file://"+frame).CombinedOutput()
+		"--user-data-dir="+t.TempDir(), "--screenshot="+filepath.Join(dir, name+".png"),
+		fmt.Sprintf("--window-size=%d,%d", 2*(760+320), height), "file://"+frame).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
