@@ -268,4 +268,3 @@ func (f *Factors) resealSecret(a *Account, secret Secret) {
 		a.Secret = f.sealer.Seal(secret, forSecret, a.Subject)
 	}
 }
-

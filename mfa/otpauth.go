@@ -91,8 +91,13 @@ func parseSecret(v string) (Secret, bool) {
 	if strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
 		return nil, false // the decoder below would skip line breaks
 	}
-	s, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(v)
-	return s, err == nil && len(s) >= minSecret && len(s) <= maxSecret
+	b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(v)
+	s := Secret(b)
+	// The decoder drops a character that is too many.
+	if err != nil || len(s) < minSecret || len(s) > maxSecret || len(s.base32()) != len(v) {
+		return nil, false
+	}
+	return s, true
 }
 
 // parseParams returns the parameters in q, the defaults for those left out.
