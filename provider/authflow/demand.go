@@ -222,16 +222,19 @@ func claimedACR(claims string) (values []string, essential bool, err error) {
 	return values, acr.Essential && len(values) > 0, nil
 }
 
-// counts reports whether a proof of time t counts toward d in flow f at m.
-func (d Demand) counts(t time.Time, f Flow, m Moment) bool {
+// counts reports whether a proof of time t counts now toward d, in a flow that
+// was created then. An age limit is for what was proven before the request, at
+// the moment of asking: what has been proven on the way was proven because of
+// it, and would otherwise, with a limit of seconds, be asked for for ever.
+func (d *Demand) counts(t, created, now time.Time, sessionEnded bool) bool {
 	switch {
 	case t.IsZero():
 		return false
-	case !t.Before(f.Created):
-		return true // proven on the way
-	case d.fresh || m.SessionEnded:
+	case !t.Before(created):
+		return true
+	case d.fresh || sessionEnded:
 		return false
 	default:
-		return !d.aged || m.Now.Sub(t) <= d.maxAge
+		return !d.aged || now.Sub(t) <= d.maxAge
 	}
 }

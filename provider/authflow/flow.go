@@ -82,7 +82,7 @@ func Begin(d Demand, login Login, now time.Time) Flow {
 		}
 	}
 	for _, t := range login.Proofs {
-		if d.counts(t, f, Moment{Now: now}) {
+		if d.counts(t, now, now, false) {
 			f.Login = login
 		}
 	}
@@ -156,12 +156,17 @@ func (f Flow) impossible(m Moment) bool {
 	return !ok
 }
 
+// stranger holds until a password counts. It is the first door: a code is asked
+// of nobody who has not come through it, not even where the code alone would
+// reach the level, or whoever finds an old browser could try codes and spend
+// the attempts of an account.
 func (f Flow) stranger(m Moment) bool {
 	if !f.known() {
 		return true
 	}
 	missing, _ := f.missing(m)
-	return missing.Has(Password) || f.unenrolled(m) && !f.recovered(m) && !f.recent(m)
+	return missing != 0 && !f.proven(m).Has(Password) ||
+		f.unenrolled(m) && !f.recovered(m) && !f.recent(m)
 }
 
 // recent reports whether the password was given recently enough to enrol a
@@ -169,7 +174,7 @@ func (f Flow) stranger(m Moment) bool {
 // at an open browser must not bind an app of their own to the account (OWASP
 // ASVS 5.0 section 7.5.1).
 func (f Flow) recent(m Moment) bool {
-	return f.proven(m).Has(Password) && m.Now.Sub(f.Login.Proofs[Password]) < PasswordLifetime
+	return m.Now.Sub(f.Login.Proofs[Password]) < PasswordLifetime
 }
 
 // unenrolled holds if a factor is missing that must be enrolled first: someone
@@ -195,7 +200,7 @@ func (f Flow) unapproved(m Moment) bool {
 func (f Flow) proven(m Moment) Methods {
 	var s Methods
 	for i, t := range f.Login.Proofs {
-		if m.counts(t, f, m) {
+		if m.counts(t, f.Created, m.Now, m.SessionEnded) {
 			s |= Of(Method(i))
 		}
 	}

@@ -244,7 +244,7 @@ func TestAnOldSessionEnrolsNothing(t *testing.T) {
 // strict is a ladder on which a recovery code reaches nothing.
 var strict = Policy{Ladder: Ladder{
 	{Name: "pwd", Ways: []Methods{Of(Password)}},
-	{Name: "mfa", Ways: []Methods{Of(Password, OTP)}},
+	{Name: "app", Ways: []Methods{Of(Password, OTP)}},
 }}
 
 // RC-4, TO-11

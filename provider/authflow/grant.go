@@ -25,7 +25,7 @@ func (f Flow) Grant(m Moment) (Grant, error) {
 	}
 	login := f.Login
 	for i, t := range login.Proofs {
-		if !m.counts(t, f, m) {
+		if !m.counts(t, f.Created, m.Now, m.SessionEnded) {
 			login.Proofs[i] = time.Time{}
 		}
 	}

@@ -1,10 +1,10 @@
 package authflow
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -56,7 +56,7 @@ var asks = []ask{
 	{policy: Policy{}, accept: []string{"phr"}},
 	{policy: low, accept: []string{"pwd"}},
 	{policy: mfa, accept: []string{"mfa"}},
-	{policy: strict, accept: []string{"MFA"}},
+	{policy: strict, accept: []string{"app"}},
 	{policy: trusted, accept: []string{"mfa"}, consent: never},
 	{policy: Policy{Floor: "pwd", Scopes: map[string]string{"mail": "mfa"}}, query: "scope=openid+mail", accept: []string{"mfa"}},
 	{policy: mfa, query: "max_age=60", accept: []string{"mfa"}, limit: time.Minute},
@@ -191,7 +191,7 @@ func meets(level string, has Methods) bool {
 		return has.Has(Passkey)
 	case "mfa":
 		return has.Has(Passkey) || has.Has(Password) && (second || has.Has(Recovery))
-	case "MFA": // of the strict ladder
+	case "app": // of the strict ladder
 		return has.Has(Password) && has.Has(OTP)
 	case "pwd":
 		return has.Has(Passkey) || has.Has(Password)
@@ -219,23 +219,37 @@ func (w world) recovered(has Methods, m Moment) bool {
 	return has.Has(Recovery) && m.Now.Sub(w.given[Recovery]) <= 5*time.Minute
 }
 
-// shut returns every reason there is to deny.
-func (a ask) shut(w world, m Moment) (why []error) {
+// shut returns why the flow is over, and barred why who may not go on in it;
+// every reason there is.
+func (a ask) shut(w world, m Moment) []error {
 	late := m.Now.Sub(w.given[Password]) >= 10*time.Minute
-	for err, holds := range map[error]bool{
-		ErrExpired:      m.Now.Sub(t0) >= 15*time.Minute || w.here.Has(Password) && late,
-		ErrEnded:        w.cancelled,
-		ErrExhausted:    w.misses >= 10,
-		ErrOutdated:     w.who != "" && m.Epoch != w.epoch,
-		ErrBlocked:      w.who != "" && (m.Blocked || m.Stolen),
-		ErrWrongSubject: w.who != "" && w.only != "" && w.who != w.only,
-		ErrUnmet:        len(a.accept) == 0 || w.who != "" && a.goal(w, m) == "",
-	} {
+	return holding(map[error]bool{
+		ErrExpired:   m.Now.Sub(t0) >= 15*time.Minute || w.here.Has(Password) && late,
+		ErrEnded:     w.cancelled,
+		ErrExhausted: w.misses >= 10,
+		ErrUnmet:     len(a.accept) == 0,
+	})
+}
+
+func (a ask) barred(w world, m Moment) []error {
+	if w.who == "" {
+		return nil
+	}
+	return holding(map[error]bool{
+		ErrOutdated:     m.Epoch != w.epoch,
+		ErrBlocked:      m.Blocked || m.Stolen,
+		ErrWrongSubject: w.only != "" && w.who != w.only,
+		ErrUnmet:        a.goal(w, m) == "",
+	})
+}
+
+func holding(reasons map[error]bool) (errs []error) {
+	for err, holds := range reasons {
 		if holds {
-			why = append(why, err)
+			errs = append(errs, err)
 		}
 	}
-	return why
+	return errs
 }
 
 // judge says what is wrong with what the code makes of w at m.
@@ -245,16 +259,17 @@ func (a ask) judge(w world, m Moment) error {
 	if (step == Granted) != (err == nil) || (step == Denied) != (reason != nil) {
 		return fmt.Errorf("%v (%v) beside a grant with %v", step, reason, err)
 	}
-	why := a.shut(w, m)
-	if step == Denied && !a.silent && !slices.Contains(why, reason) {
-		// Who is not counted as signed in is asked to, whatever was true of
-		// who sat there before.
+	shut, barred := a.shut(w, m), a.barred(w, m)
+	if step == Denied {
+		if a.silent || slices.Contains(shut, reason) || slices.Contains(barred, reason) {
+			return nil
+		}
 		return fmt.Errorf("denied because %v, which is not so", reason)
 	}
-	if step != Denied && len(why) > 0 && w.flow.known() {
-		return fmt.Errorf("%v although %v", step, why)
+	if len(shut) > 0 || len(barred) > 0 && step != AskPassword {
+		return fmt.Errorf("%v although %v", step, append(shut, barred...))
 	}
-	if step != Denied && step != Granted && a.silent {
+	if a.silent && step != Granted {
 		return fmt.Errorf("a silent request shows %v", step)
 	}
 	has := w.counting(a, m.Now)
@@ -263,10 +278,8 @@ func (a ask) judge(w world, m Moment) error {
 	young := has.Has(Password) && m.Now.Sub(w.given[Password]) < 10*time.Minute
 	first := m.MayEnroll && m.Enrolled == 0
 	switch step {
-	case Denied:
-		return nil
 	case AskPassword:
-		if met || has.Has(Password) && (!first || young) {
+		if met || has.Has(Password) && (!first || young || len(barred) > 0) {
 			return errors.New("a password is asked for in vain")
 		}
 		return nil
@@ -276,7 +289,7 @@ func (a ask) judge(w world, m Moment) error {
 		}
 		return nil
 	case AskFactor:
-		if met || w.who == "" || m.Enrolled&^has == 0 || !has.Has(Password) && !m.Enrolled.Has(Passkey) {
+		if met || w.who == "" || m.Enrolled&^has == 0 && !m.Enrolled.Has(Recovery) || !has.Has(Password) && !m.Enrolled.Has(Passkey) {
 			return errors.New("a factor is asked for out of turn")
 		}
 		return nil
@@ -320,7 +333,7 @@ func (a ask) judgeGrant(w world, has Methods, g Grant) error {
 		return fmt.Errorf("auth_time is %v, the first proof was of %v", g.AuthTime(), first)
 	case !g.Requested().Equal(t0):
 		return fmt.Errorf("requested at %v", g.Requested())
-	case !meets(strings.ToLower(g.ACR()), has):
+	case !meets(g.ACR(), has):
 		return fmt.Errorf("acr is %s, proven was %v", g.ACR(), amr)
 	}
 	for _, name := range a.named {
@@ -346,6 +359,7 @@ func (w world) after(e Event, m Moment) truth {
 		if e.Login.Subject != t.who {
 			t.who, t.given, t.here, t.answered = e.Login.Subject, [methods]time.Time{}, 0, false
 		}
+		t.epoch = e.Login.Epoch
 		prove(Password)
 	case FactorOK:
 		prove(e.Method)
@@ -355,25 +369,53 @@ func (w world) after(e Event, m Moment) truth {
 	case ConsentOK:
 		t.answered = true
 	case Switched:
-		t = truth{epoch: t.epoch, over: t.over, misses: t.misses, now: t.now}
+		t = truth{epoch: "1", over: t.over, misses: t.misses, now: t.now}
 	case Cancelled:
 		t.cancelled = true
 	}
 	return t
 }
 
-// A map is what a walk draws: the transitions seen, and how many worlds.
+// A chart is what a walk draws: the transitions seen, and how many worlds.
 type chart struct {
-	edges  map[string]bool
+	edges  map[edge]bool
 	worlds int
 }
 
-func (c *chart) draw(from Step, what string, to Step, reason error) {
-	end := to.String()
-	if reason != nil {
-		end += ": " + strings.TrimPrefix(reason.Error(), "authflow: ")
+// An edge goes from a step to a step, by an event or a turn of the world.
+type edge struct {
+	from   Step
+	turn   string
+	kind   Kind
+	method Method // of FactorOK
+	to     Step
+	reason error
+}
+
+func (e edge) String() string {
+	what, end := e.turn, e.to.String()
+	if what == "" {
+		what = Event{Kind: e.kind, Method: e.method}.String()
 	}
-	c.edges[fmt.Sprintf("%-11v  %-18v  -> %s", from, what, end)] = true
+	if e.reason != nil {
+		end += ": " + strings.TrimPrefix(e.reason.Error(), "authflow: ")
+	}
+	return fmt.Sprintf("%-11v  %-18v  -> %s", e.from, what, end)
+}
+
+// draw enters that w, which stood at from, stands elsewhere at m.
+func (c *chart) draw(from Step, turn string, e Event, f Flow, m Moment) {
+	to, reason := f.Next(m)
+	c.edges[edge{from, turn, e.Kind, e.Method, to, reason}] = true
+}
+
+func (c *chart) String() string {
+	var lines []string
+	for e := range c.edges {
+		lines = append(lines, e.String())
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // walk visits every world that can come of a, up to the first that is wrong.
@@ -417,42 +459,80 @@ func (a ask) demand() (Demand, error) {
 // turn judges w at every moment that the adversary can make, and visits all
 // worlds that are one move away.
 func (a ask) turn(w world, d Demand, c *chart, visit func(world)) error {
+	start := Moment{Demand: d, Now: w.now, Epoch: w.epoch, SessionEnded: w.over}
 	for _, now := range ticks {
 		if now.Before(w.now) {
 			continue
 		}
 		for _, status := range statuses {
-			base := Moment{Demand: d, Status: status, Now: now, Epoch: w.epoch, SessionEnded: w.over}
-			from, _ := w.flow.Next(base)
-			for _, turn := range turns {
-				m := base
-				turn.apply(&m)
-				if err := a.judge(w, m); err != nil {
-					return fmt.Errorf("%s at %v with %+v: %w", turn.name, now.Sub(t0), status, err)
-				}
-				if to, reason := w.flow.Next(m); turn.name != "" && !a.silent {
-					c.draw(from, "["+turn.name+"]", to, reason)
-				}
-				if err := a.move(w, m, c, visit); err != nil {
-					return fmt.Errorf("%s at %v with %+v: %w", turn.name, now.Sub(t0), status, err)
-				}
+			m := start
+			m.Now, m.Status = now, status
+			if err := a.tryAll(w, m, c, visit); err != nil {
+				return fmt.Errorf("%v later with %+v: %w", now.Sub(t0), status, err)
 			}
-			if err := a.persist(w, base); err != nil {
-				return fmt.Errorf("at %v with %+v: %w", now.Sub(t0), status, err)
-			}
+			a.drawTurns(w, m, c)
 		}
 	}
-	if !w.over {
+	if !w.over && w.given != [methods]time.Time{} {
 		w.over = true
 		visit(w)
 	}
 	return nil
 }
 
+// tryAll judges w at m and at whatever m may turn into, and moves on from it.
+func (a ask) tryAll(w world, m Moment, c *chart, visit func(world)) error {
+	from, _ := w.flow.Next(m)
+	for _, turn := range turns {
+		turned := m
+		turn.apply(&turned)
+		if err := a.judge(w, turned); err != nil {
+			return fmt.Errorf("%s: %w", turn.name, err)
+		}
+		if step, _ := w.flow.Next(turned); turn.name != "" && (step != Denied || from == Denied) {
+			continue
+		}
+		if err := a.move(w, turned, c, visit); err != nil {
+			return fmt.Errorf("%s: %w", turn.name, err)
+		}
+	}
+	return a.persist(w, m, c)
+}
+
+// drawTurns enters where w comes to stand by itself, as the world turns from m.
+func (a ask) drawTurns(w world, m Moment, c *chart) {
+	from, _ := w.flow.Next(m)
+	if from == Denied {
+		return
+	}
+	for _, turn := range turns[1:] {
+		turned := m
+		turn.apply(&turned)
+		c.draw(from, turn.name, Event{}, w.flow, turned)
+	}
+	ended := m
+	ended.SessionEnded = true
+	c.draw(from, "session ended", Event{}, w.flow, ended)
+	for _, status := range statuses {
+		changed := m
+		changed.Status = status
+		c.draw(from, "factors changed", Event{}, w.flow, changed)
+	}
+	for _, now := range ticks {
+		if later := m; now.After(m.Now) {
+			later.Now = now
+			c.draw(from, "time passed", Event{}, w.flow, later)
+		}
+	}
+}
+
 // move tries every event on w at m, and visits the worlds that it comes to.
 func (a ask) move(w world, m Moment, c *chart, visit func(world)) error {
 	from, _ := w.flow.Next(m)
 	for _, e := range events {
+		if e.Login.Subject == w.who {
+			e.Login.Epoch = w.epoch
+		}
 		next, err := w.flow.Apply(e, m)
 		if err != nil {
 			if next != w.flow {
@@ -469,23 +549,131 @@ func (a ask) move(w world, m Moment, c *chart, visit func(world)) error {
 		v, then := world{next, w.after(e, m)}, m
 		if e.Kind == Enrolled {
 			then.Epoch = e.Epoch
-			then.MayEnroll = false
-			then.Enrolled |= Of(OTP)
+			then.Status = Status{Enrolled: m.Enrolled | Of(OTP, Recovery), Unsaved: true}
 		}
-		to, reason := next.Next(then)
-		c.draw(from, e.String(), to, reason)
-		switch e.Kind {
-		case Cancelled: // it ends here
-			if err := a.judge(v, then); err != nil {
-				return fmt.Errorf("after %v: %w", e, err)
-			}
-		default:
+		c.draw(from, "", e, next, then)
+		if e.Kind != Cancelled {
 			visit(v)
+		} else if err := a.judge(v, then); err != nil { // it ends here
+			return fmt.Errorf("after %v: %w", e, err)
 		}
-	}
-	if to, err := w.flow.Apply(Event{Kind: Miss}, m); err == nil {
-		step, reason := to.Next(m)
-		c.draw(from, "Miss", step, reason)
 	}
 	return nil
+}
+
+// persist tries at m whether wrong answers come to an end, and whether someone
+// who does as they are told comes to theirs.
+func (a ask) persist(w world, m Moment, c *chart) error {
+	from, _ := w.flow.Next(m)
+	if from == Denied || from == Granted {
+		return nil
+	}
+	for v := w; ; {
+		next, err := v.flow.Apply(Event{Kind: Miss}, m)
+		if err != nil {
+			break
+		}
+		v = world{next, v.after(Event{Kind: Miss}, m)}
+		c.draw(from, "", Event{}, next, m)
+		if err := a.judge(v, m); err != nil {
+			return fmt.Errorf("after %d wrong answers: %w", v.misses, err)
+		}
+	}
+	for range 8 {
+		step, reason := w.flow.Next(m)
+		var e Event
+		switch step {
+		case Granted:
+			return nil
+		case Denied:
+			if reason == ErrUnmet && from == AskPassword {
+				return nil // who it is was not known before
+			}
+			return fmt.Errorf("%v, and in the end denied because %v", from, reason)
+		case AskPassword:
+			e = Event{Kind: PasswordOK, Login: Login{Subject: w.willing(), Epoch: m.Epoch}}
+		case AskEnroll:
+			e = Event{Kind: Enrolled, Epoch: "2"}
+		case AskFactor:
+			e = factor(willing(m.Enrolled &^ w.counting(a, m.Now)))
+		case AskConsent:
+			e = Event{Kind: ConsentOK}
+		}
+		if step == ShowCodes {
+			m.Unsaved = false
+			continue
+		}
+		next, err := w.flow.Apply(e, m)
+		if err != nil {
+			return fmt.Errorf("%v refuses %v: %w", step, e, err)
+		}
+		w = world{next, w.after(e, m)}
+		if e.Kind == Enrolled {
+			m.Epoch, m.Status = "2", Status{Enrolled: m.Enrolled | Of(OTP, Recovery), Unsaved: true}
+		}
+	}
+	return fmt.Errorf("%v, and no end", from)
+}
+
+// willing returns who would sign in.
+func (w world) willing() string {
+	return cmp.Or(w.only, w.who, "alice")
+}
+
+// willing returns one of s to give.
+func willing(s Methods) Method {
+	for _, m := range []Method{OTP, Passkey} {
+		if s.Has(m) {
+			return m
+		}
+	}
+	return Recovery
+}
+
+func TestEveryReachableState(t *testing.T) {
+	got := chart{edges: map[edge]bool{}}
+	for _, a := range asks {
+		n := got.worlds
+		if err := a.walk(&got); err != nil {
+			t.Fatal(err)
+		}
+		t.Log(a.query, got.worlds-n)
+	}
+	t.Logf("%d worlds", got.worlds)
+	const golden = "testdata/transitions.golden"
+	text := got.String()
+	if *update {
+		if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text != string(want) {
+		t.Errorf("transitions changed: run with -update, and review the diff\n%s", text)
+	}
+}
+
+// Without any one rule something goes wrong. So each rule is needed, and the
+// test above can fail.
+func TestEveryRuleIsNeeded(t *testing.T) {
+	all := rules
+	defer func() { rules = all }()
+	for i, r := range all {
+		rules = slices.Delete(slices.Clone(all), i, i+1)
+		var wrong error
+		for _, a := range asks {
+			if wrong = a.walk(&chart{edges: map[edge]bool{}}); wrong != nil {
+				break
+			}
+		}
+		if wrong == nil {
+			t.Errorf("without rule %q nothing goes wrong", r.name)
+			continue
+		}
+		what, _, _ := strings.Cut(wrong.Error(), "\n")
+		t.Logf("without %q: %s", r.name, what)
+	}
 }

@@ -44,10 +44,7 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 			own.Set(name, v)
 		}
 	}
-	r := &http.Request{
-		Method: http.MethodPost, Form: own, PostForm: own,
-		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-	}
+	r := &http.Request{Method: http.MethodPost, Form: own, PostForm: own, Header: http.Header{}}
 	u := &unit{client: c, grant: g}
 	ctx = with(ctx, u)
 	req, err := e.fosite.NewAccessRequest(ctx, r, &session{openid.NewDefaultSession()})
