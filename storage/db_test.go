@@ -1,0 +1,57 @@
+package storage_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/sallyport-id/sallyport/mfa"
+	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/storage"
+	"github.com/sallyport-id/sallyport/storage/storagetest"
+	"github.com/sallyport-id/sallyport/test/pg"
+)
+
+// engines are the databases that everything is tested with.
+var engines = []struct {
+	name string
+	dsn  func(t testing.TB) string
+}{
+	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "idp.db") }},
+	{"postgres", pg.DSN},
+}
+
+// each runs a test with every engine and an empty, migrated database.
+func each(t *testing.T, test func(t *testing.T, d *storage.DB)) {
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			test(t, open(t, storage.Config{DSN: e.dsn(t)}))
+		})
+	}
+}
+
+// open opens a database and migrates it.
+func open(t testing.TB, c storage.Config) *storage.DB {
+	t.Helper()
+	c.AnySchema = true
+	d, err := storage.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// ST-2
+func TestTheStoreKeepsItsPromises(t *testing.T) {
+	each(t, func(t *testing.T, d *storage.DB) {
+		storagetest.TestStore(t, func(*testing.T) provider.Store { return d })
+		storagetest.TestFactorStore(t, func(*testing.T) mfa.Store { return d })
+	})
+}
