@@ -307,8 +307,17 @@ func (p *Provider) renew(ctx context.Context, r *request, h *holder) (answer, er
 	if err != nil {
 		return answer{}, err
 	}
-	if err := p.store.EndSessions(ctx, h.user.Subject); err != nil {
-		return answer{}, fmt.Errorf("ending the other sessions: %w", err)
+	all, err := p.store.Sessions(ctx, h.user.Subject)
+	if err != nil {
+		return answer{}, fmt.Errorf("reading the sessions: %w", err)
+	}
+	for _, s := range all {
+		if s.ID == h.session.ID {
+			continue
+		}
+		if err := p.store.EndSession(ctx, h.user.Subject, s.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			return answer{}, fmt.Errorf("ending the other sessions: %w", err)
+		}
 	}
 	value := secret()
 	s := h.session

@@ -148,7 +148,7 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 		fault, status = templates.FaultClient, http.StatusBadRequest
 	case errors.Is(err, errRedirect):
 		fault, status = templates.FaultRedirect, http.StatusBadRequest
-	case errors.Is(err, ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrConflict), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		fault, status = templates.FaultBusy, http.StatusServiceUnavailable
 	}
 	r.notices = nil

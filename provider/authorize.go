@@ -56,7 +56,12 @@ func (p *Provider) authorize(r *request) (answer, error) {
 	step, err := t.next()
 	switch {
 	case step == authflow.Granted:
-		return p.grant(r, t)
+		a, err := p.grant(r, t)
+		if errors.Is(err, ErrConflict) {
+			// The session was ended at this moment: look again.
+			return answer{location: p.url("/authorize") + "?" + r.URL.RawQuery}, nil
+		}
+		return a, err
 	case err != nil:
 		return p.denied(r, t, err)
 	}

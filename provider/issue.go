@@ -50,7 +50,11 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 	if value != "" {
 		a.cookies = append(a.cookies, p.cookies.make(p.cookies.session, value))
 	}
-	e := r.happened(EventSignIn, Success, login.Subject, t.client.ID)
+	kind := EventSignIn
+	if s.Created.Before(r.now) && value != "" {
+		kind = EventStepUp // to a session that was there, something was added
+	}
+	e := r.happened(kind, Success, login.Subject, t.client.ID)
 	e.Detail = map[string]string{"acr": g.ACR()}
 	if err := p.record(ctx, r, e); err != nil {
 		return answer{}, err

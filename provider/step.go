@@ -150,9 +150,10 @@ func (p *Provider) cancel(_ context.Context, _ *request, t *passage, _ url.Value
 
 // A claimed is what a name and a password came to.
 type claimed struct {
-	user  User // if right
-	right bool
-	key   string // that attempts are counted under
+	user    User   // if right
+	subject string // of the account that was meant, if there is one
+	right   bool
+	key     string // that attempts are counted under
 }
 
 type claimedKey struct{}
@@ -167,7 +168,7 @@ func (p *Provider) authenticate(r *request, v url.Values) error {
 	if err != nil && !errors.Is(err, ErrNoUser) {
 		return fmt.Errorf("checking a password: %w", err)
 	}
-	c := claimed{key: "subject:" + u.Subject}
+	c := claimed{key: "subject:" + u.Subject, subject: u.Subject}
 	if err == nil && u.Subject != "" && !u.Disabled {
 		c.user, c.right = u, true
 	}
@@ -193,11 +194,14 @@ func (p *Provider) checkPassword(ctx context.Context, r *request, t *passage, v 
 		return nil, nil, fmt.Errorf("counting the attempt: %w", err)
 	}
 	if !counts || !c.right {
-		e := r.happened(EventPassword, Failure, strings.TrimPrefix(c.key, "subject:"), t.client.ID)
-		if strings.HasPrefix(c.key, "name:") {
-			e.Subject = ""
+		miss, problem := []authflow.Event{{Kind: authflow.Miss}}, &templates.Message{Text: templates.PasswordWrong}
+		e := r.happened(EventPassword, Failure, c.subject, t.client.ID)
+		if c.subject == "" {
+			// Anyone can make up names: they fill the log, not the database.
+			r.events = append(r.events, e)
+			return miss, problem, nil
 		}
-		return []authflow.Event{{Kind: authflow.Miss}}, &templates.Message{Text: templates.PasswordWrong}, p.record(ctx, r, e)
+		return miss, problem, p.record(ctx, r, e)
 	}
 	u, status, err := p.person(ctx, c.user.Subject, t.flow.ID)
 	if err != nil {

@@ -35,7 +35,9 @@ type Store interface {
 
 	// CreateFlow stores f, whose ID is new, as version 1.
 	CreateFlow(ctx context.Context, f Flow) error
-	// Flow returns the flow, ended or not, until it is swept.
+	// Flow returns the flow, ended or not, until it is swept. In a transaction
+	// it is locked: two answers to one page are taken one after the other, so
+	// that each is charged.
 	Flow(ctx context.Context, id string) (Flow, error)
 	// SaveFlow stores f as version f.Version+1 if the stored version is still
 	// f.Version, and returns ErrConflict otherwise. Of two concurrent calls
@@ -48,7 +50,8 @@ type Store interface {
 	// SessionByID returns a session by its public ID.
 	SessionByID(ctx context.Context, id string) (Session, error)
 	// SaveSession stores s in place of what has its ID, if anything. The cookie
-	// hash it had before opens nothing from then on.
+	// hash it had before opens nothing from then on. A session that was ended
+	// is not brought back: ErrConflict.
 	SaveSession(ctx context.Context, s Session) error
 	// Sessions returns the sessions of subject, the last used first.
 	Sessions(ctx context.Context, subject string) ([]Session, error)

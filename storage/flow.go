@@ -82,12 +82,12 @@ func (d *DB) CreateFlow(ctx context.Context, f provider.Flow) error {
 	return nil
 }
 
-// Flow returns the flow, ended or not.
+// Flow returns the flow, ended or not. In a transaction it is locked.
 func (d *DB) Flow(ctx context.Context, id string) (provider.Flow, error) {
 	if !text(id) {
 		return provider.Flow{}, provider.ErrNotFound
 	}
-	row, err := take[flowRow](d.read(ctx), "id = ?", id)
+	row, err := take[flowRow](d.hold(ctx), "id = ?", id)
 	if err != nil {
 		return provider.Flow{}, fmt.Errorf("storage: flow: %w", err)
 	}

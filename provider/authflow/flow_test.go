@@ -293,3 +293,23 @@ func TestRecoveryIsTheLastResort(t *testing.T) {
 	wantStep(t, f, m, AskFactor)
 	wantStep(t, apply(t, f, factor(Recovery), m), m, AskConsent)
 }
+
+// PW-3, TO-8
+func TestAPasswordIsAskedForBeforeAnyCode(t *testing.T) {
+	m := at(demand(t, "max_age=60", mfa), 0)
+	m.Enrolled = Of(OTP, Recovery, Passkey)
+	for _, floor := range []string{"mfa", "phr"} {
+		m.Demand = demand(t, "max_age=60", Policy{Floor: floor})
+		session := login(t0.Add(-time.Hour), Password)
+		session.Proofs[OTP] = t0.Add(-time.Second)
+		f := Begin(m.Demand, session, t0)
+		wantStep(t, f, m, AskPassword)
+		ended := m
+		ended.SessionEnded = true
+		wantStep(t, f, ended, AskPassword)
+		for _, method := range []Method{OTP, Recovery, Passkey} {
+			refuse(t, f, factor(method), m, ErrOutOfStep)
+			refuse(t, f, factor(method), ended, ErrOutOfStep)
+		}
+	}
+}

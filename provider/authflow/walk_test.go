@@ -58,12 +58,9 @@ var asks = []ask{
 	{policy: mfa, accept: []string{"mfa"}},
 	{policy: strict, accept: []string{"app"}},
 	{policy: trusted, accept: []string{"mfa"}, consent: never},
-	{policy: Policy{Floor: "pwd", Scopes: map[string]string{"mail": "mfa"}}, query: "scope=openid+mail", accept: []string{"mfa"}},
 	{policy: mfa, query: "max_age=60", accept: []string{"mfa"}, limit: time.Minute},
-	{policy: mfa, query: "max_age=7200", accept: []string{"mfa"}, limit: 2 * time.Hour},
-	{policy: mfa, query: "max_age=0", accept: []string{"mfa"}, fresh: true},
 	{policy: mfa, query: "prompt=login", accept: []string{"mfa"}, fresh: true},
-	{policy: mfa, query: "prompt=login", hint: "alice", accept: []string{"mfa"}, fresh: true},
+	{policy: mfa, query: "max_age=0", hint: "alice", accept: []string{"mfa"}, fresh: true},
 	{policy: mfa, query: "prompt=select_account", accept: []string{"mfa"}, anyone: true},
 	{policy: trusted, query: "prompt=consent", accept: []string{"mfa"}, consent: always},
 	{policy: mfa, hint: "alice", accept: []string{"mfa"}},
@@ -71,8 +68,6 @@ var asks = []ask{
 	{policy: mfa, query: "prompt=none", accept: []string{"mfa"}, silent: true},
 	{policy: low, query: "prompt=none&max_age=60", accept: []string{"pwd"}, limit: time.Minute, silent: true},
 	{policy: mfa, query: "prompt=none", hint: "mallory", accept: []string{"mfa"}, silent: true},
-	{policy: low, query: "acr_values=mfa", accept: []string{"mfa"}, named: []string{"mfa"}},
-	{policy: low, query: "acr_values=phr+mfa", accept: []string{"phr", "mfa"}, named: []string{"phr", "mfa"}},
 	{policy: low, query: "acr_values=phr+mfa&max_age=60", accept: []string{"phr", "mfa"}, named: []string{"phr", "mfa"}, limit: time.Minute},
 	{policy: low, query: "acr_values=mfa+pwd", accept: []string{"mfa", "pwd"}, named: []string{"mfa", "pwd"}},
 	{policy: mfa, query: "acr_values=pwd", accept: []string{"mfa"}, named: []string{"pwd"}},
@@ -284,12 +279,12 @@ func (a ask) judge(w world, m Moment) error {
 		}
 		return nil
 	case AskEnroll:
-		if met || !(first && young) && !w.recovered(has, m) {
+		if met || !has.Has(Password) || !(first && young) && !w.recovered(has, m) {
 			return errors.New("enrolment is offered against the rules")
 		}
 		return nil
 	case AskFactor:
-		if met || w.who == "" || m.Enrolled&^has == 0 && !m.Enrolled.Has(Recovery) || !has.Has(Password) && !m.Enrolled.Has(Passkey) {
+		if met || w.who == "" || m.Enrolled&^has == 0 && !m.Enrolled.Has(Recovery) || !has.Has(Password) {
 			return errors.New("a factor is asked for out of turn")
 		}
 		return nil
@@ -406,7 +401,9 @@ func (e edge) String() string {
 // draw enters that w, which stood at from, stands elsewhere at m.
 func (c *chart) draw(from Step, turn string, e Event, f Flow, m Moment) {
 	to, reason := f.Next(m)
-	c.edges[edge{from, turn, e.Kind, e.Method, to, reason}] = true
+	if turn == "" || from != to {
+		c.edges[edge{from, turn, e.Kind, e.Method, to, reason}] = true
+	}
 }
 
 func (c *chart) String() string {
@@ -470,7 +467,9 @@ func (a ask) turn(w world, d Demand, c *chart, visit func(world)) error {
 			if err := a.tryAll(w, m, c, visit); err != nil {
 				return fmt.Errorf("%v later with %+v: %w", now.Sub(t0), status, err)
 			}
-			a.drawTurns(w, m, c)
+			if now.Equal(w.now) {
+				a.drawTurns(w, m, c)
+			}
 		}
 	}
 	if !w.over && w.given != [methods]time.Time{} {
