@@ -37,6 +37,9 @@ type Config struct {
 	// KeepEvents is how long Sweep leaves the audit trail alone; 0: 400 days.
 	KeepEvents time.Duration
 
+	// Migrate brings the schema up to date first, as DB.Migrate does.
+	Migrate bool
+
 	// AnySchema opens a database whatever its schema is, so that Migrate and
 	// MigrationStatus can be called. Until it is migrated, nothing else works.
 	AnySchema bool
@@ -64,6 +67,11 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	if err := d.connect(ctx, c); err != nil {
 		return nil, errors.Join(err, d.Close())
+	}
+	if c.Migrate {
+		if err := d.Migrate(ctx); err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
 	}
 	if !c.AnySchema {
 		if err := d.checkSchema(ctx); err != nil {

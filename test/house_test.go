@@ -64,15 +64,8 @@ func newHouse(t testing.TB, dsn string, plans ...plan) *house {
 	t.Helper()
 	ctx := context.Background()
 	h := &house{t: t, people: newPeople()}
-	fresh, err := storage.Open(ctx, storage.Config{DSN: dsn, AnySchema: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := fresh.Migrate(ctx); err != nil {
-		t.Fatal(err)
-	}
-	fresh.Close()
-	if h.db, err = storage.Open(ctx, storage.Config{DSN: dsn}); err != nil {
+	var err error
+	if h.db, err = storage.Open(ctx, storage.Config{DSN: dsn, Migrate: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.db.Close() })
