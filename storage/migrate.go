@@ -34,7 +34,7 @@ func (d *DB) goose() (*goose.Provider, error) {
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithSlog(d.log), goose.WithVerbose(true)}
 	if d.engine == onPostgres {
 		dialect, dir = goose.DialectPostgres, "migrations/postgres"
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks each second, for five minutes
 		if err != nil {
 			return nil, err
 		}
@@ -73,19 +73,19 @@ func (d *DB) Migrate(ctx context.Context) error {
 }
 
 // MigrationStatus returns every step of the schema that this program knows, in
-// order.
+// order. It changes nothing.
 func (d *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	p, err := d.goose()
 	if err != nil {
 		return nil, fmt.Errorf("storage: migrations: %w", err)
 	}
-	steps, err := p.Status(ctx)
+	applied, err := d.applied(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("storage: migrations: %w", err)
 	}
 	var all []Migration
-	for _, s := range steps {
-		all = append(all, Migration{s.Source.Version, s.Source.Path, s.AppliedAt.UTC()})
+	for _, s := range p.ListSources() {
+		all = append(all, Migration{s.Version, s.Path, applied[s.Version]})
 	}
 	return all, nil
 }
@@ -103,37 +103,48 @@ func (d *DB) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("storage: schema: %w", err)
 	}
-	known := []int64{0} // goose's own row
+	var known []int64
 	for _, s := range p.ListSources() {
 		known = append(known, s.Version)
 	}
-	for _, v := range applied {
+	for v := range applied {
 		if !slices.Contains(known, v) {
 			return errNewer
 		}
 	}
-	for _, v := range known[1:] {
-		if !slices.Contains(applied, v) {
-			return fmt.Errorf("%w: it is at version %d of %d; run \"idp migrate up\" first",
-				ErrSchema, slices.Max(append(applied, 0)), slices.Max(known))
+	for i, v := range known {
+		if _, ok := applied[v]; !ok {
+			return fmt.Errorf("%w: of its %d steps, %d has not been made; run \"idp migrate up\" first",
+				ErrSchema, len(known), i+1)
 		}
 	}
 	return nil
 }
 
-// applied returns the versions that were applied. It only reads, unlike goose,
-// which makes its table when asked.
-func (d *DB) applied(ctx context.Context) (versions []int64, err error) {
-	const onSQLiteQuery = "SELECT count(*) FROM sqlite_master WHERE name = ?"
-	const onPostgresQuery = "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)"
-	query := onSQLiteQuery
+// applied returns the steps that were made, and when. It only reads, unlike
+// goose, which makes its table when asked.
+func (d *DB) applied(ctx context.Context) (map[int64]time.Time, error) {
+	query := "SELECT count(*) FROM sqlite_master WHERE name = ?"
 	if d.engine == onPostgres {
-		query = onPostgresQuery
+		query = "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)"
 	}
-	var n int
-	if err := d.read(ctx).Raw(query, goose.DefaultTablename).Scan(&n).Error; err != nil || n == 0 {
+	var tables int
+	err := d.read(ctx).Raw(query, goose.DefaultTablename).Scan(&tables).Error
+	if err != nil || tables == 0 {
 		return nil, err
 	}
-	err = d.read(ctx).Raw("SELECT version_id FROM " + goose.DefaultTablename + " WHERE is_applied").Scan(&versions).Error
-	return versions, err
+	var rows []struct {
+		VersionID int64
+		Tstamp    time.Time
+	}
+	// Version 0 is a row that goose makes for itself.
+	err = d.read(ctx).Table(goose.DefaultTablename).Where("is_applied AND version_id > 0").Find(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	made := map[int64]time.Time{}
+	for _, r := range rows {
+		made[r.VersionID] = r.Tstamp.UTC()
+	}
+	return made, nil
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/sallyport-id/sallyport/provider"
 )
@@ -78,6 +79,16 @@ func clean(s string) string {
 		return s
 	}
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// lock is read for a row that no other transaction may lock until this one
+// ends. SQLite has no such clause and needs none: a transaction is alone there.
+// Outside of a transaction it is read.
+func (d *DB) lock(ctx context.Context) *gorm.DB {
+	if d.joined(ctx) == nil {
+		return d.read(ctx)
+	}
+	return d.read(ctx).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
 }
 
 // take reads one row of R by a condition. It returns provider.ErrNotFound if

@@ -1,0 +1,33 @@
+package storage
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
+// Tests see the tables as they are.
+
+func (d *DB) Read(ctx context.Context) *gorm.DB  { return d.read(ctx) }
+func (d *DB) Write(ctx context.Context) *gorm.DB { return d.write(ctx) }
+
+// Down undoes every migration.
+func (d *DB) Down(ctx context.Context) error {
+	p, err := d.goose()
+	if err != nil {
+		return err
+	}
+	_, err = p.DownTo(ctx, 0)
+	return err
+}
+
+// Retries is how often a transaction is begun again.
+const Retries = retries
+
+// Rows are one of each row.
+func Rows() []any {
+	return []any{
+		&clientRow{}, &flowRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
+		&accountRow{}, &recoveryRow{}, &missesRow{},
+	}
+}
