@@ -117,7 +117,7 @@ func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case h.line <- struct{}{}:
 	default:
-		h.line <- struct{}{}
+		return nil, ErrBusy
 	}
 	timer := time.NewTimer(h.wait)
 	defer timer.Stop()
