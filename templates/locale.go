@@ -37,9 +37,9 @@ type words string
 // string, or to an object of plural forms. Where it lacks a text that base
 // has, base's is taken.
 func parseLocale(file string, b []byte, base *locale) (*locale, error) {
-	var raw map[Text]forms
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return nil, fmt.Errorf("%w: %s:%d: %w", ErrLocale, file, lineOf(b, err), err)
+	raw, line, err := decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s:%d: %w", ErrLocale, file, line, err)
 	}
 	l := &locale{tag: tagOf(file), dir: "ltr", texts: raw}
 	if d, ok := raw["language.dir"]; ok && d["other"][0] == "rtl" {
@@ -73,18 +73,43 @@ func tagOf(file string) string {
 	return strings.TrimSuffix(file[strings.LastIndexByte(file, '/')+1:], ".json")
 }
 
-// lineOf returns the line of b that a JSON error is about.
-func lineOf(b []byte, err error) int {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	at := 0
-	switch {
-	case errors.As(err, &syntax):
-		at = int(syntax.Offset)
-	case errors.As(err, &kind):
-		at = int(kind.Offset)
+// decode reads the texts one by one, so that an error has a line.
+func decode(b []byte) (texts map[Text]forms, line int, err error) {
+	texts = map[Text]forms{}
+	d := json.NewDecoder(bytes.NewReader(b))
+	defer func() {
+		at := d.InputOffset()
+		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+			at = max(at, syntax.Offset)
+		}
+		line = 1 + bytes.Count(b[:min(int(at), len(b))], []byte("\n"))
+	}()
+	open, err := d.Token()
+	if err != nil {
+		return nil, 0, err
 	}
-	return 1 + bytes.Count(b[:min(at, len(b))], []byte("\n"))
+	if open != json.Delim('{') {
+		return nil, 0, errors.New("not an object")
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, 0, err
+		}
+		var f forms
+		if err := d.Decode(&f); err != nil {
+			return nil, 0, fmt.Errorf("%v: %w", key, err)
+		}
+		id := Text(key.(string)) // the keys of an object are strings
+		if _, ok := texts[id]; ok {
+			return nil, 0, fmt.Errorf("%s stands twice", id)
+		}
+		texts[id] = f
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, 0, err
+	}
+	return texts, 0, nil
 }
 
 // UnmarshalJSON reads a string, or an object of plural forms.

@@ -28,8 +28,9 @@ func samples() []sample {
 	wrong := key
 	wrong.Problem = &Message{Text: ClockBehind, Wait: 4 * time.Minute}
 	codes := Codes{flow, []string{
-		"HK4M-7TQP-2XWD-R9BN", "3VYC-J8FS-MPKT-6DQX", "QW7R-N2HB-9XJD-4KVT", "BT6D-XM3P-K8YC-WF2J", "9RNV-4QHK-TD7S-MB3X",
-		"J2XK-P9WC-6VRF-YT8N", "7DMB-KT4Q-XS9H-2PJW", "VC3Y-8NRX-BQ6K-HD5M", "M9TF-W2JD-P7XV-3KQR", "X4HS-6YBC-N8MT-JR7V",
+		"HK4M-7TQP-2XWD-R9BN-6VYC", "3VYC-J8FS-MPKT-6DQX-W2HR", "QW7R-N2HB-9XJD-4KVT-8MPC", "BT6D-XM3P-K8YC-WF2J-Q7HN",
+		"9RNV-4QHK-TD7S-MB3X-2JYW", "J2XK-P9WC-6VRF-YT8N-D4QM", "7DMB-KT4Q-XS9H-2PJW-N3VF", "VC3Y-8NRX-BQ6K-HD5M-T9WP",
+		"M9TF-W2JD-P7XV-3KQR-Y6BS", "X4HS-6YBC-N8MT-JR7V-K2DQ",
 	}, "/flow/7ZKQ2M5/codes.txt", now}
 	bare := codes
 	bare.DownloadURL, bare.Made = "", time.Time{}

@@ -87,7 +87,10 @@ func New(o Options) (*Set, error) {
 	if o.Dir == "" {
 		return s, nil // what is embedded is tried out by the tests
 	}
-	return s, s.rehearse()
+	if err := s.rehearse(); err != nil {
+		return nil, fmt.Errorf("in %s: %w", o.Dir, err)
+	}
+	return s, nil
 }
 
 // read returns all files by name, those of dir in place of the embedded ones.
