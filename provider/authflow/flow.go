@@ -209,7 +209,8 @@ func (f Flow) proven(m Moment) Methods {
 
 // recovered reports whether a recovery code was given just now.
 func (f Flow) recovered(m Moment) bool {
-	return f.proven(m).Has(Recovery) && m.Now.Sub(f.Login.Proofs[Recovery]) <= FactorLifetime
+	t := f.Login.Proofs[Recovery]
+	return m.counts(t, f.Created, m.Now, m.SessionEnded) && m.Now.Sub(t) <= FactorLifetime
 }
 
 // missing returns what must still be proven on the shortest way to the first

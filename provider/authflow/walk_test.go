@@ -84,20 +84,21 @@ func sessions() []Login {
 	return []Login{
 		{}, mix, xim,
 		login(old, Password), login(young, Password),
-		login(old, Password, OTP), login(skewed, Password, OTP),
+		login(skewed, Password, OTP),
 		login(young, Password, Recovery), login(old, Password, Passkey),
 	}
 }
 
-// ticks are the times at which things happen: at the request, and as each
-// limit has just been reached.
-var ticks = []time.Time{t0, t0.Add(5 * time.Minute), t0.Add(10 * time.Minute), t0.Add(15 * time.Minute)}
+// ticks are the times at which the world is looked at: at the request, when a
+// recovery code of then opens nothing more, when a password of then has run
+// out, and when the flow has. Things happen at the first two. What holds just
+// before and just after each limit stands in tests of its own.
+var ticks = []time.Time{t0, t0.Add(6 * time.Minute), t0.Add(10 * time.Minute), t0.Add(15 * time.Minute)}
 
 // statuses are the second factors that someone may have.
 var statuses = []Status{
 	{},
 	{MayEnroll: true},
-	{Enrolled: Of(OTP)},
 	{Enrolled: Of(OTP, Recovery)},
 	{Enrolled: Of(Recovery)},
 	{Enrolled: Of(Passkey)},
@@ -216,35 +217,39 @@ func (w world) recovered(has Methods, m Moment) bool {
 
 // shut returns why the flow is over, and barred why who may not go on in it;
 // every reason there is.
-func (a ask) shut(w world, m Moment) []error {
-	late := m.Now.Sub(w.given[Password]) >= 10*time.Minute
-	return holding(map[error]bool{
-		ErrExpired:   m.Now.Sub(t0) >= 15*time.Minute || w.here.Has(Password) && late,
-		ErrEnded:     w.cancelled,
-		ErrExhausted: w.misses >= 10,
-		ErrUnmet:     len(a.accept) == 0,
-	})
+func (a ask) shut(w world, m Moment) (why []error) {
+	if m.Now.Sub(t0) >= 15*time.Minute || w.here.Has(Password) && m.Now.Sub(w.given[Password]) >= 10*time.Minute {
+		why = append(why, ErrExpired)
+	}
+	if w.cancelled {
+		why = append(why, ErrEnded)
+	}
+	if w.misses >= 10 {
+		why = append(why, ErrExhausted)
+	}
+	if len(a.accept) == 0 {
+		why = append(why, ErrUnmet)
+	}
+	return why
 }
 
-func (a ask) barred(w world, m Moment) []error {
+func (a ask) barred(w world, m Moment) (why []error) {
 	if w.who == "" {
 		return nil
 	}
-	return holding(map[error]bool{
-		ErrOutdated:     m.Epoch != w.epoch,
-		ErrBlocked:      m.Blocked || m.Stolen,
-		ErrWrongSubject: w.only != "" && w.who != w.only,
-		ErrUnmet:        a.goal(w, m) == "",
-	})
-}
-
-func holding(reasons map[error]bool) (errs []error) {
-	for err, holds := range reasons {
-		if holds {
-			errs = append(errs, err)
-		}
+	if m.Epoch != w.epoch {
+		why = append(why, ErrOutdated)
 	}
-	return errs
+	if m.Blocked || m.Stolen {
+		why = append(why, ErrBlocked)
+	}
+	if w.only != "" && w.who != w.only {
+		why = append(why, ErrWrongSubject)
+	}
+	if a.goal(w, m) == "" {
+		why = append(why, ErrUnmet)
+	}
+	return why
 }
 
 // judge says what is wrong with what the code makes of w at m.
@@ -467,9 +472,6 @@ func (a ask) turn(w world, d Demand, c *chart, visit func(world)) error {
 			if err := a.tryAll(w, m, c, visit); err != nil {
 				return fmt.Errorf("%v later with %+v: %w", now.Sub(t0), status, err)
 			}
-			if now.Equal(w.now) {
-				a.drawTurns(w, m, c)
-			}
 		}
 	}
 	if !w.over && w.given != [methods]time.Time{} {
@@ -483,18 +485,25 @@ func (a ask) turn(w world, d Demand, c *chart, visit func(world)) error {
 func (a ask) tryAll(w world, m Moment, c *chart, visit func(world)) error {
 	from, _ := w.flow.Next(m)
 	for _, turn := range turns {
+		if turn.name != "" && from == Denied && !a.silent {
+			break // it was over before it turned
+		}
 		turned := m
 		turn.apply(&turned)
 		if err := a.judge(w, turned); err != nil {
 			return fmt.Errorf("%s: %w", turn.name, err)
 		}
-		if step, _ := w.flow.Next(turned); turn.name != "" && (step != Denied || from == Denied) {
-			continue
+		if step, _ := w.flow.Next(turned); step != Denied && (turn.name != "" || m.Now.After(ticks[1])) {
+			continue // nothing comes of it that does not come of m
 		}
 		if err := a.move(w, turned, c, visit); err != nil {
 			return fmt.Errorf("%s: %w", turn.name, err)
 		}
 	}
+	if !m.Now.Equal(w.now) {
+		return nil
+	}
+	a.drawTurns(w, m, c)
 	return a.persist(w, m, c)
 }
 
