@@ -134,6 +134,17 @@ func (e Event) String() string {
 	return e.Kind.String()
 }
 
+// A place is where a flow stands at a moment.
+type place struct {
+	step   Step
+	reason error
+}
+
+func stand(f Flow, m Moment) place {
+	step, reason := f.Next(m)
+	return place{step, reason}
+}
+
 type world struct {
 	flow Flow
 	truth
@@ -252,9 +263,9 @@ func (a ask) barred(w world, m Moment) (why []error) {
 	return why
 }
 
-// judge says what is wrong with what the code makes of w at m.
-func (a ask) judge(w world, m Moment) error {
-	step, reason := w.flow.Next(m)
+// judge says what is wrong with where the code makes w stand at m.
+func (a ask) judge(w world, m Moment, at place) error {
+	step, reason := at.step, at.reason
 	g, err := w.flow.Grant(m)
 	if (step == Granted) != (err == nil) || (step == Denied) != (reason != nil) {
 		return fmt.Errorf("%v (%v) beside a grant with %v", step, reason, err)
@@ -403,12 +414,13 @@ func (e edge) String() string {
 	return fmt.Sprintf("%-11v  %-18v  -> %s", e.from, what, end)
 }
 
-// draw enters that w, which stood at from, stands elsewhere at m.
-func (c *chart) draw(from Step, turn string, e Event, f Flow, m Moment) {
-	to, reason := f.Next(m)
-	if turn == "" || from != to {
-		c.edges[edge{from, turn, e.Kind, e.Method, to, reason}] = true
+// draw enters that who stood at from stands at to, by e or a turn. That a turn
+// changes nothing is not entered.
+func (c *chart) draw(from Step, turn string, e Event, to place) {
+	if turn != "" && (from == Denied || from == to.step) {
+		return
 	}
+	c.edges[edge{from, turn, e.Kind, e.Method, to.step, to.reason}] = true
 }
 
 func (c *chart) String() string {
@@ -461,17 +473,26 @@ func (a ask) demand() (Demand, error) {
 // turn judges w at every moment that the adversary can make, and visits all
 // worlds that are one move away.
 func (a ask) turn(w world, d Demand, c *chart, visit func(world)) error {
-	start := Moment{Demand: d, Now: w.now, Epoch: w.epoch, SessionEnded: w.over}
+	first := make([]place, len(statuses)) // where w stands before anything turns, by status
 	for _, now := range ticks {
 		if now.Before(w.now) {
 			continue
 		}
-		for _, status := range statuses {
-			m := start
-			m.Now, m.Status = now, status
-			if err := a.tryAll(w, m, c, visit); err != nil {
+		for i, status := range statuses {
+			m := Moment{Demand: d, Status: status, Now: now, Epoch: w.epoch, SessionEnded: w.over}
+			at, err := a.tryAll(w, m, c, visit)
+			if err != nil {
 				return fmt.Errorf("%v later with %+v: %w", now.Sub(t0), status, err)
 			}
+			if now.Equal(w.now) {
+				first[i] = at
+			}
+			c.draw(first[i].step, "time passed", Event{}, at)
+		}
+	}
+	for _, from := range first {
+		for _, to := range first {
+			c.draw(from.step, "factors changed", Event{}, to)
 		}
 	}
 	if !w.over && w.given != [methods]time.Time{} {
@@ -481,62 +502,42 @@ func (a ask) turn(w world, d Demand, c *chart, visit func(world)) error {
 	return nil
 }
 
-// tryAll judges w at m and at whatever m may turn into, and moves on from it.
-func (a ask) tryAll(w world, m Moment, c *chart, visit func(world)) error {
-	from, _ := w.flow.Next(m)
+// tryAll judges w at m and at whatever m may turn into, moves on from it, and
+// returns where w stands at m.
+func (a ask) tryAll(w world, m Moment, c *chart, visit func(world)) (at place, err error) {
 	for _, turn := range turns {
-		if turn.name != "" && from == Denied && !a.silent {
-			break // it was over before it turned
+		if turn.name != "" && at.step == Denied && !a.silent {
+			return at, nil // it was over before it turned
 		}
 		turned := m
 		turn.apply(&turned)
-		if err := a.judge(w, turned); err != nil {
-			return fmt.Errorf("%s: %w", turn.name, err)
+		to := stand(w.flow, turned)
+		if turn.name == "" {
+			at = to
+		} else {
+			c.draw(at.step, turn.name, Event{}, to)
 		}
-		if step, _ := w.flow.Next(turned); step != Denied && (turn.name != "" || m.Now.After(ticks[1])) {
+		if err := a.judge(w, turned, to); err != nil {
+			return at, fmt.Errorf("%s: %w", turn.name, err)
+		}
+		if to.step != Denied && (turn.name != "" || m.Now.After(ticks[1])) {
 			continue // nothing comes of it that does not come of m
 		}
-		if err := a.move(w, turned, c, visit); err != nil {
-			return fmt.Errorf("%s: %w", turn.name, err)
+		if err := a.move(w, turned, to, c, visit); err != nil {
+			return at, fmt.Errorf("%s: %w", turn.name, err)
 		}
 	}
 	if !m.Now.Equal(w.now) {
-		return nil
-	}
-	a.drawTurns(w, m, c)
-	return a.persist(w, m, c)
-}
-
-// drawTurns enters where w comes to stand by itself, as the world turns from m.
-func (a ask) drawTurns(w world, m Moment, c *chart) {
-	from, _ := w.flow.Next(m)
-	if from == Denied {
-		return
-	}
-	for _, turn := range turns[1:] {
-		turned := m
-		turn.apply(&turned)
-		c.draw(from, turn.name, Event{}, w.flow, turned)
+		return at, nil
 	}
 	ended := m
 	ended.SessionEnded = true
-	c.draw(from, "session ended", Event{}, w.flow, ended)
-	for _, status := range statuses {
-		changed := m
-		changed.Status = status
-		c.draw(from, "factors changed", Event{}, w.flow, changed)
-	}
-	for _, now := range ticks {
-		if later := m; now.After(m.Now) {
-			later.Now = now
-			c.draw(from, "time passed", Event{}, w.flow, later)
-		}
-	}
+	c.draw(at.step, "session ended", Event{}, stand(w.flow, ended))
+	return at, a.persist(w, m, at, c)
 }
 
 // move tries every event on w at m, and visits the worlds that it comes to.
-func (a ask) move(w world, m Moment, c *chart, visit func(world)) error {
-	from, _ := w.flow.Next(m)
+func (a ask) move(w world, m Moment, at place, c *chart, visit func(world)) error {
 	for _, e := range events {
 		if e.Login.Subject == w.who {
 			e.Login.Epoch = w.epoch
@@ -551,18 +552,19 @@ func (a ask) move(w world, m Moment, c *chart, visit func(world)) error {
 		if e.Kind == FactorOK && (e.Method == Password || !m.Enrolled.Has(e.Method)) {
 			return fmt.Errorf("%v is taken, which is not enrolled", e)
 		}
-		if from == Denied || from == Granted || e.Kind == Switched && a.hint != "" {
-			return fmt.Errorf("%v is taken at %v", e, from)
+		if at.step == Denied || at.step == Granted || e.Kind == Switched && a.hint != "" {
+			return fmt.Errorf("%v is taken at %v", e, at.step)
 		}
 		v, then := world{next, w.after(e, m)}, m
 		if e.Kind == Enrolled {
 			then.Epoch = e.Epoch
 			then.Status = Status{Enrolled: m.Enrolled | Of(OTP, Recovery), Unsaved: true}
 		}
-		c.draw(from, "", e, next, then)
+		to := stand(next, then)
+		c.draw(at.step, "", e, to)
 		if e.Kind != Cancelled {
 			visit(v)
-		} else if err := a.judge(v, then); err != nil { // it ends here
+		} else if err := a.judge(v, then, to); err != nil { // it ends here
 			return fmt.Errorf("after %v: %w", e, err)
 		}
 	}
@@ -571,9 +573,8 @@ func (a ask) move(w world, m Moment, c *chart, visit func(world)) error {
 
 // persist tries at m whether wrong answers come to an end, and whether someone
 // who does as they are told comes to theirs.
-func (a ask) persist(w world, m Moment, c *chart) error {
-	from, _ := w.flow.Next(m)
-	if from == Denied || from == Granted {
+func (a ask) persist(w world, m Moment, at place, c *chart) error {
+	if at.step == Denied || at.step == Granted {
 		return nil
 	}
 	for v := w; ; {
@@ -582,8 +583,9 @@ func (a ask) persist(w world, m Moment, c *chart) error {
 			break
 		}
 		v = world{next, v.after(Event{Kind: Miss}, m)}
-		c.draw(from, "", Event{}, next, m)
-		if err := a.judge(v, m); err != nil {
+		to := stand(next, m)
+		c.draw(at.step, "", Event{}, to)
+		if err := a.judge(v, m, to); err != nil {
 			return fmt.Errorf("after %d wrong answers: %w", v.misses, err)
 		}
 	}
@@ -594,10 +596,10 @@ func (a ask) persist(w world, m Moment, c *chart) error {
 		case Granted:
 			return nil
 		case Denied:
-			if reason == ErrUnmet && from == AskPassword {
+			if reason == ErrUnmet && at.step == AskPassword {
 				return nil // who it is was not known before
 			}
-			return fmt.Errorf("%v, and in the end denied because %v", from, reason)
+			return fmt.Errorf("%v, and in the end denied because %v", at.step, reason)
 		case AskPassword:
 			e = Event{Kind: PasswordOK, Login: Login{Subject: w.willing(), Epoch: m.Epoch}}
 		case AskEnroll:
@@ -620,7 +622,7 @@ func (a ask) persist(w world, m Moment, c *chart) error {
 			m.Epoch, m.Status = "2", Status{Enrolled: m.Enrolled | Of(OTP, Recovery), Unsaved: true}
 		}
 	}
-	return fmt.Errorf("%v, and no end", from)
+	return fmt.Errorf("%v, and no end", at.step)
 }
 
 // willing returns who would sign in.
