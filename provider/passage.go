@@ -38,7 +38,7 @@ func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.mom
 func (p *Provider) policy(c Client) authflow.Policy {
 	policy := authflow.Policy{
 		Ladder: p.config.Ladder, Floor: p.config.Floor, Scopes: p.config.ScopeFloors,
-		FirstParty: c.FirstParty || c.ID == "",
+		FirstParty: c.FirstParty || c.ID == "", Offered: methods,
 	}
 	if c.Floor != "" {
 		policy.Floor = c.Floor
