@@ -152,20 +152,7 @@ func (p *page) form(step string) (found *html.Node) {
 }
 
 // text returns what the page says.
-func (p *page) text() string {
-	var b strings.Builder
-	var visit func(*html.Node)
-	visit = func(n *html.Node) {
-		if n.Type == html.TextNode {
-			b.WriteString(n.Data + " ")
-		}
-		for c := n.FirstChild; c != nil; c = c.NextSibling {
-			visit(c)
-		}
-	}
-	visit(p.doc)
-	return fmt.Sprintf("%d %s\n%s", p.status, p.url, strings.Join(strings.Fields(b.String()), " "))
-}
+func (p *page) text() string { return fmt.Sprintf("%d %s\n%s", p.status, p.url, words(p.doc)) }
 
 func walk(n *html.Node, visit func(*html.Node)) {
 	if n.Type == html.ElementNode {
@@ -296,9 +283,19 @@ type phone struct{ key *otp.Key }
 // scan reads the otpauth link of an enrolment page.
 func scan(t testing.TB, p *page) phone {
 	t.Helper()
-	key, err := otp.NewKeyFromURL(p.link("otpauth:"))
+	uri := p.link("otpauth:")
+	if uri == "" {
+		t.Fatalf("no otpauth link:\n%s", p.text())
+	}
+	return phoneOf(t, uri)
+}
+
+// phoneOf returns a phone that knows the secret of an otpauth URI.
+func phoneOf(t testing.TB, uri string) phone {
+	t.Helper()
+	key, err := otp.NewKeyFromURL(uri)
 	if err != nil {
-		t.Fatalf("no otpauth link: %v\n%s", err, p.text())
+		t.Fatal(err)
 	}
 	return phone{key}
 }
