@@ -127,6 +127,9 @@ func TestTheZeroBudgetAllowsNothing(t *testing.T) {
 	if (mfa.Budget{}).Wait(mfa.Misses{}, noon) == 0 {
 		t.Error("the zero Budget allows an attempt")
 	}
+	if (mfa.Budget{Waits: mfa.FactorBudget.Waits}).Wait(mfa.Misses{}, noon) == 0 {
+		t.Error("a Budget without free attempts allows one")
+	}
 	if (mfa.Budget{Free: 1}).Wait(mfa.Misses{Run: 1}, noon) == 0 {
 		t.Error("a Budget without waits allows a second attempt")
 	}

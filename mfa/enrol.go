@@ -134,7 +134,6 @@ func (f *Factors) activate(a *Account, secret Secret, p Params, lastStep int64, 
 	a.Had = true
 	a.Epoch++
 	a.dropPending()
-	a.dropUnsaved()
 	a.dropTicket()
 }
 

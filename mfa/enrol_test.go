@@ -237,6 +237,10 @@ func TestAFirstEnrolmentNeverBecomesAReplacement(t *testing.T) {
 // TO-14
 func TestWhoHadAFactorDoesNotEnrolOnAPassword(t *testing.T) {
 	at(t, mfa.Config{}, func(t *testing.T, f *mfa.Factors, m *memory) {
+		if err := f.NewCodes(ctx, alice, other); err != nil {
+			t.Fatal(err)
+		}
+		left := codes(t, f, alice, other)
 		a := m.accounts[alice]
 		a.Secret = "" // lost, however that came
 		m.accounts[alice] = a
@@ -245,6 +249,9 @@ func TestWhoHadAFactorDoesNotEnrolOnAPassword(t *testing.T) {
 		}
 		if v, err := f.Begin(ctx, alice, flow, "alice", ""); err != nil || v.OK {
 			t.Errorf("begins all the same: %+v, %v", v, err)
+		}
+		if v := verifyOf(t, f, alice, authflow.Recovery, left[0]); v.OK {
+			t.Error("a recovery code is good without the factor that it stands in for")
 		}
 	})
 }
@@ -332,6 +339,17 @@ func TestForbiddenEnrolmentIsNotToBeHad(t *testing.T) {
 		}
 		if v, err := f.Begin(ctx, alice, flow, "alice", ""); err != nil || v.OK {
 			t.Errorf("got %+v, %v", v, err)
+		}
+		// A ticket from before enrolment was forbidden.
+		ticket, _, err := factors(t, m, mfa.Config{Enrolment: mfa.Ticket}).NewTicket(ctx, alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := status(t, f, alice, flow); s.MayEnroll {
+			t.Errorf("with an old ticket: %+v", s)
+		}
+		if v, err := f.Begin(ctx, alice, flow, "alice", ticket); err != nil || v.OK {
+			t.Errorf("an old ticket gets %+v, %v", v, err)
 		}
 		if err := f.Import(ctx, alice, imports); err != nil {
 			t.Errorf("importing: %v", err)

@@ -232,9 +232,6 @@ func (f *Factors) checkRecovery(ctx context.Context, a *Account, code string, no
 	if err != nil || !right {
 		return authflow.Verdict{}, err
 	}
-	if !kept.Used.IsZero() {
-		return authflow.Verdict{Replayed: true}, nil
-	}
 	err = f.store.UseRecoveryCode(ctx, a.Subject, selector, now)
 	if errors.Is(err, ErrSpent) {
 		return authflow.Verdict{Replayed: true}, nil

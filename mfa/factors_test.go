@@ -14,13 +14,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/sallyport-id/sallyport/mfa"
-	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/provider/authflow"
-)
-
-var (
-	_ provider.Factor   = (*mfa.Factors)(nil)
-	_ provider.Attempts = (*mfa.Attempts)(nil)
 )
 
 const (

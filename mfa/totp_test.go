@@ -202,6 +202,9 @@ func TestASecretShowsNothingHoweverItIsPrinted(t *testing.T) {
 	if err := json.NewEncoder(&out).Encode(map[string]any{"s": s}); err != nil {
 		t.Fatal(err)
 	}
+	if kind := slog.AnyValue(s).Resolve().Kind(); kind != slog.KindString {
+		t.Errorf("a log handler gets %v", kind)
+	}
 	for _, form := range []string{
 		string(s), s.base32(), fmt.Sprintf("%x", []byte(s)), fmt.Sprintf("%X", []byte(s)),
 		strings.Trim(fmt.Sprint([]byte(s)), "[]"), base32.HexEncoding.EncodeToString(s),
