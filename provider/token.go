@@ -93,7 +93,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (bool, error) 
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
 		return false, nil
 	}
-	if !p.policy(c).Allows(g.ACR, g.Scopes) {
+	if !p.policy(c).Allows(g.Login.Proofs.Set(), g.Scopes) {
 		return false, nil
 	}
 	if c.FirstParty {

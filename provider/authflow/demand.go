@@ -49,9 +49,7 @@ type target int
 // p demands and never lower it. An id_token_hint is the caller's to verify.
 // The error is ErrBadRequest, with what is wrong; any other is a mistake in p.
 func Parse(form url.Values, p Policy) (Demand, error) {
-	if len(p.Ladder) == 0 {
-		p.Ladder = DefaultLadder
-	}
+	p = p.withLadder()
 	// Two values of one parameter are two readers' chance to differ.
 	for _, name := range []string{"prompt", "max_age", "acr_values", "claims", "scope"} {
 		if len(form[name]) > 1 {

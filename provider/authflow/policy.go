@@ -1,16 +1,18 @@
 package authflow
 
-// Allows reports whether what was granted at the level called acr, itself or
-// by an alias, for these scopes would satisfy p now. An acr that is no level
-// any more satisfies nothing.
-func (p Policy) Allows(acr string, scopes []string) bool {
-	if p.Ladder == nil {
+// Allows reports whether what was proven for a grant of scopes would satisfy p
+// now. The acr that the grant was given is no measure of it: a request may have
+// had a weaker level named than the one that was reached.
+func (p Policy) Allows(proven Methods, scopes []string) bool {
+	p = p.withLadder()
+	floor, err := p.floor(scopes)
+	return err == nil && p.Ladder.reached(proven) >= floor
+}
+
+// withLadder returns p with the ladder that it means.
+func (p Policy) withLadder() Policy {
+	if len(p.Ladder) == 0 {
 		p.Ladder = DefaultLadder
 	}
-	reached, ok := p.Ladder.Index(acr)
-	if !ok {
-		return false
-	}
-	floor, err := p.floor(scopes)
-	return err == nil && reached >= floor
+	return p
 }
