@@ -10,21 +10,6 @@ import (
 	"time"
 )
 
-// A Policy is what the server requires of a client's requests, whatever they
-// say themselves. The zero Policy is the strictest: the strongest level of the
-// default ladder, and consent asked each time it was not given before.
-type Policy struct {
-	Ladder     Ladder            // none: DefaultLadder
-	Floor      string            // the least level; empty: the strongest of Ladder
-	Scopes     map[string]string // the least level by scope
-	FirstParty bool              // consent is not asked
-
-	// Offered are the methods that this server can check at all; none: every
-	// method. A level beyond them is denied before any page is shown, instead
-	// of after a password in vain.
-	Offered Methods
-}
-
 // A Demand is what must be true before one authorization request is granted.
 // Only Parse makes one; the zero Demand can be met by nobody.
 type Demand struct {
@@ -119,41 +104,6 @@ func (d *Demand) parseMaxAge(v string) error {
 	d.aged, d.maxAge = true, time.Duration(age)*time.Second
 	d.fresh = d.fresh || age == 0
 	return nil
-}
-
-// floor returns the place of the strongest level that p demands of a request
-// for scopes.
-func (p Policy) floor(scopes []string) (int, error) {
-	floor := len(p.Ladder) - 1
-	if p.Floor != "" {
-		i, ok := p.Ladder.Index(p.Floor)
-		if !ok {
-			return 0, fmt.Errorf("authflow: floor %q is no level", p.Floor)
-		}
-		floor = i
-	}
-	for _, s := range scopes {
-		name, ok := p.Scopes[s]
-		if !ok {
-			continue
-		}
-		i, ok := p.Ladder.Index(name)
-		if !ok {
-			return 0, fmt.Errorf("authflow: floor %q of scope %q is no level", name, s)
-		}
-		floor = max(floor, i)
-	}
-	return floor, nil
-}
-
-// offers reports whether anyone can reach t here.
-func (p Policy) offers(t target) bool {
-	able := p.Offered
-	if able == 0 {
-		able = 1<<methods - 1
-	}
-	_, ok := p.Ladder[t:].shortest(able, 0)
-	return ok
 }
 
 // raise makes d demand one of the levels called names besides what it demands

@@ -409,10 +409,12 @@ func (e edge) String() string {
 		what = Event{Kind: e.kind, Method: e.method}.String()
 	}
 	if e.reason != nil {
-		end += ": " + strings.TrimPrefix(e.reason.Error(), "authflow: ")
+		end += ": " + short(e.reason)
 	}
 	return fmt.Sprintf("%-11v  %-18v  -> %s", e.from, what, end)
 }
+
+func short(err error) string { return strings.TrimPrefix(err.Error(), "authflow: ") }
 
 // draw enters that who stood at from stands at to, by e or a turn. That a turn
 // changes nothing is not entered.
@@ -424,12 +426,20 @@ func (c *chart) draw(from Step, turn string, e Event, to place) {
 }
 
 func (c *chart) String() string {
+	var text strings.Builder
+	for i, r := range rules {
+		why := short(r.err)
+		if r.step != Denied {
+			why = "silent: " + why
+		}
+		fmt.Fprintf(&text, "%2d  %-10v  -> %v: %s\n", i+1, r.name, r.step, why)
+	}
 	var lines []string
 	for e := range c.edges {
 		lines = append(lines, e.String())
 	}
 	slices.Sort(lines)
-	return strings.Join(lines, "\n") + "\n"
+	return text.String() + "\n" + strings.Join(lines, "\n") + "\n"
 }
 
 // walk visits every world that can come of a, up to the first that is wrong.
