@@ -1,0 +1,43 @@
+# make run     builds and starts the demo: a provider and an app on this machine
+# make test    everything that must hold; fetches PostgreSQL, Chromium and
+#              oathtool from Debian where they are missing
+# make fuzz    each fuzz target for FUZZTIME (default 2m)
+# make bench   the benchmarks that the README's figures come from
+# make build   bin/idp, static
+# make lint    formatting, vet, staticcheck
+
+GO ?= go
+FUZZTIME ?= 2m
+BENCH ?= .
+
+.PHONY: run build test lint unit fuzz fuzz-briefly bench deps
+
+run: build
+	@bin/idp demo
+
+build:
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/idp ./cmd/idp
+
+test: deps lint unit fuzz-briefly
+
+deps:
+	@.ci/deps
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# PostgreSQL runs for as long as the tests do.
+unit:
+	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 12m ./...
+
+fuzz:
+	@.ci/fuzz $(FUZZTIME)
+
+fuzz-briefly:
+	@.ci/fuzz 3s
+
+bench:
+	$(GO) run ./test/pg/withpg -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
