@@ -207,3 +207,39 @@ func TestCommitsAreCounted(t *testing.T) {
 		}
 	})
 }
+
+// A command beside a running server: both read and then write.
+func TestTwoProcessesTakeTurns(t *testing.T) {
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) { twoProcesses(t, e.dsn(t)) })
+	}
+}
+
+func twoProcesses(t *testing.T, dsn string) {
+	d, other := open(t, storage.Config{DSN: dsn}), open(t, storage.Config{DSN: dsn})
+	must(t, d.CreateFlow(t.Context(), provider.Flow{ID: "f"}))
+	const times = 25
+	var all sync.WaitGroup
+	for _, d := range []*storage.DB{d, other} {
+		all.Go(func() {
+			for range times {
+				err := d.Atomically(t.Context(), func(ctx context.Context) error {
+					f, err := d.Flow(ctx, "f")
+					if err != nil {
+						return err
+					}
+					f.State.Misses++
+					return d.SaveFlow(ctx, f)
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if f, err := other.Flow(t.Context(), "f"); err != nil || f.State.Misses != 2*times {
+		t.Errorf("got %d, %v, want %d", f.State.Misses, err, 2*times)
+	}
+}

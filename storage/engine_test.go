@@ -123,6 +123,7 @@ func TestADSNThatCannotBeUsedIsRefusedWithoutItsPassword(t *testing.T) {
 		"postgres://idp:hunter2@127.0.0.1:x/idp",
 		"postgres://idp:hun%ter2@127.0.0.1/idp",
 		"postgres://idp:hunter2@127.0.0.1:1/idp?sslmode=hunter",
+		"postgres://127.0.0.1:x/idp?sslmode=x&password=hunter2",
 		file,
 		filepath.Join(file, "idp.db"),
 	} {

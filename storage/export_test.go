@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"time"
 
 	"gorm.io/gorm"
 )
@@ -30,4 +31,15 @@ func Rows() []any {
 		&clientRow{}, &flowRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
 		&accountRow{}, &recoveryRow{}, &missesRow{},
 	}
+}
+
+// Keep is how long events are kept.
+func Keep(d *DB) time.Duration { return d.keep }
+
+// SweepStatements are what Sweep executes.
+func SweepStatements(d *DB) (all []string) {
+	for _, e := range expiries {
+		all = append(all, e.statement(d.engine))
+	}
+	return all
 }
