@@ -73,6 +73,16 @@ func IsLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() || host == "localhost"
 }
 
+// Base returns the path that the provider is mounted under, without a slash at
+// its end.
+func (c Config) Base() string {
+	u, err := url.Parse(c.Issuer)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
 // Loopback reports whether the issuer is a plain http one, for this machine
 // alone, where what is unsafe elsewhere is allowed.
 func (c Config) Loopback() bool {
@@ -260,9 +270,7 @@ func (c Config) checkLevels(r *report) {
 		}
 	}
 	ladder := c.Ladder()
-	if _, ok := ladder.Index(c.Floor); !ok {
-		r.add("floor", "%q is no level; there are %s", c.Floor, levelNames(ladder))
-	}
+	checkFloor(r, "floor", c.Floor, ladder)
 	for _, name := range sortedKeys(c.Scopes) {
 		if !token.MatchString(name) {
 			r.add("scopes", "%q is no scope: no spaces, quotes or backslashes", name)
@@ -271,6 +279,24 @@ func (c Config) checkLevels(r *report) {
 			r.add("scopes."+name+".floor", "%q is no level; there are %s", c.Scopes[name].Floor, levelNames(ladder))
 		}
 	}
+}
+
+// offered are the methods that this server can check.
+const offered = 1<<authflow.Password | 1<<authflow.OTP | 1<<authflow.Recovery
+
+// checkFloor judges a level that every sign-in is to reach.
+func checkFloor(r *report, key, name string, ladder authflow.Ladder) {
+	i, ok := ladder.Index(name)
+	if !ok {
+		r.add(key, "%q is no level; there are %s", name, levelNames(ladder))
+		return
+	}
+	for _, level := range ladder[i:] {
+		if slices.ContainsFunc(level.Ways, authflow.Methods(offered).Covers) {
+			return
+		}
+	}
+	r.add(key, "%q is a level that nobody could reach: it takes methods that this server does not offer", name)
 }
 
 func levelNames(l authflow.Ladder) string {
@@ -352,11 +378,12 @@ func (c Config) checkLifetimes(r *report) {
 var accent = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
 func (c Config) checkLooks(r *report) {
-	if strings.TrimSpace(c.Brand.Name) == "" || !plain(c.Brand.Name, 64) {
-		r.add("brand.name", "must be 1 to 64 characters, without control characters")
+	if strings.TrimSpace(c.Brand.Name) == "" || len(c.Brand.Name) > 64 || !plain(c.Brand.Name, 64) || strings.Contains(c.Brand.Name, ":") {
+		// Authenticator apps take what stands before a colon for the issuer.
+		r.add("brand.name", "must be 1 to 64 bytes, without colons and control characters")
 	}
 	if c.Brand.Accent != "" && !accent.MatchString(c.Brand.Accent) {
-		r.add("brand.accent", "%q is no colour; write it as #1f5fbf", c.Brand.Accent)
+		r.add("brand.accent", "%q is no colour; write it as #1d5c4b", c.Brand.Accent)
 	}
 	if f, err := os.Stat(c.Brand.Logo); c.Brand.Logo != "" {
 		switch ext := strings.ToLower(path.Ext(c.Brand.Logo)); {

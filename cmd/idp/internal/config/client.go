@@ -108,8 +108,8 @@ func CheckClient(c provider.Client, ladder authflow.Ladder) []Problem {
 	}
 	oneOf(r, "type", string(c.Type), "web", "spa", "native", "service")
 	oneOf(r, "algorithm", c.Algorithm, "", "RS256", "ES256")
-	if _, ok := ladder.Index(c.Floor); c.Floor != "" && !ok {
-		r.add("floor", "%q is no level; there are %s", c.Floor, levelNames(ladder))
+	if c.Floor != "" {
+		checkFloor(r, "floor", c.Floor, ladder)
 	}
 	checkSecret(r, c)
 	checkGrants(r, c)
