@@ -33,6 +33,7 @@ cmd/idp/internal/config:  provider provider/authflow storage/password
 cmd/idp/internal/demoapp:
 cmd/idp/internal/notify:  cmd/idp/internal/config provider
 cmd/idp/internal/server:
+cmd/idp/internal/userfile: mfa provider storage/password
 cmd/idp:                  cmd/idp/internal/... mfa provider provider/authflow storage storage/password templates
 test/...:                 ...
 `
