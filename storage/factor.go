@@ -122,16 +122,6 @@ func times(ms []micros) (ts []time.Time) {
 	return ts
 }
 
-// hold returns the handle for reading that, in a transaction, keeps the rows it
-// reads from everyone else until the end. SQLite's transactions are alone
-// anyhow.
-func (d *DB) hold(ctx context.Context) *gorm.DB {
-	if d.joined(ctx) == nil || d.engine == onSQLite {
-		return d.read(ctx)
-	}
-	return d.write(ctx).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
-}
-
 // locked reads the row R at where, and keeps it from everyone else until the
 // transaction ends. Where there is none it makes the empty one first, so that
 // two who come for the first time wait for each other too. Outside of a

@@ -81,10 +81,10 @@ func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// lock is read for a row that no other transaction may lock until this one
-// ends. SQLite has no such clause and needs none: a transaction is alone there.
-// Outside of a transaction it is read.
-func (d *DB) lock(ctx context.Context) *gorm.DB {
+// hold returns the handle for reading that, in a transaction, keeps the rows it
+// reads from everyone else until the end. SQLite has no such clause and needs
+// none: a transaction is alone there.
+func (d *DB) hold(ctx context.Context) *gorm.DB {
 	if d.joined(ctx) == nil {
 		return d.read(ctx)
 	}
