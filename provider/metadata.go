@@ -7,6 +7,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
+	"github.com/sallyport-id/sallyport/provider/internal/engine"
 )
 
 // metadata is the discovery document (OpenID Connect Discovery section 3, RFC
@@ -48,7 +49,7 @@ func (p *Provider) newMetadata() metadata {
 		JWKSURI:               p.url("/jwks.json"),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{"query"},
-		GrantTypes:            []string{"authorization_code", "refresh_token"},
+		GrantTypes:            engine.Grants,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgorithms:     []string{"RS256", "ES256"},
 		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},

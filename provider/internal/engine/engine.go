@@ -123,9 +123,15 @@ func New(c Config) (*Engine, error) {
 		TokenRevocationStorage: units{},
 		Config:                 f,
 	}
+	service := &oauth2.ClientCredentialsGrantHandler{
+		HandleHelper: &oauth2.HandleHelper{
+			AccessTokenStrategy: accessTokens{e}, AccessTokenStorage: units{}, Config: f,
+		},
+		Config: f,
+	}
 	f.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{code, oidc, pkce}
 	f.TokenEndpointHandlers = fosite.TokenEndpointHandlers{
-		code, pkce, oidc, refresh,
+		code, pkce, oidc, refresh, service,
 		&openid.OpenIDConnectRefreshHandler{IDTokenHandleHelper: helper, Config: f},
 	}
 	e.fosite = fosite.NewOAuth2Provider(units{}, f)

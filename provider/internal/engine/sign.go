@@ -19,9 +19,9 @@ type accessClaims struct {
 	ID       string   `json:"jti"`
 	ClientID string   `json:"client_id"`
 	Scope    string   `json:"scope"`
-	AuthTime int64    `json:"auth_time"`
-	ACR      string   `json:"acr"`
-	AMR      []string `json:"amr"`
+	AuthTime int64    `json:"auth_time,omitempty"` // this and the next: of a user's grant only
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
 }
 
 // idClaims are the claims of an ID token (OpenID Connect Core section 2).

@@ -185,12 +185,15 @@ func (a accessTokens) GenerateAccessToken(ctx context.Context, r fosite.Requeste
 	}
 	// RFC 9068 section 2.2. Until a resource is named, the audience is this
 	// server, whose userinfo endpoint the token opens.
-	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", accessClaims{
+	c := accessClaims{
 		Issuer: a.config.Issuer, Subject: u.grant.Subject, Audience: []string{a.config.Issuer},
 		Expires: expires.Unix(), IssuedAt: now.Unix(), ID: u.grant.ID + "." + NewID(),
-		ClientID: u.client.ID, Scope: scopes,
-		AuthTime: u.grant.AuthTime.Unix(), ACR: u.grant.ACR, AMR: u.grant.AMR,
-	})
+		ClientID: u.client.ID, Scope: scopes, ACR: u.grant.ACR, AMR: u.grant.AMR,
+	}
+	if !u.grant.AuthTime.IsZero() {
+		c.AuthTime = u.grant.AuthTime.Unix()
+	}
+	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", c)
 	return token, "", err
 }
 

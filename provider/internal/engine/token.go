@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/ory/fosite/handler/openid"
 )
@@ -17,11 +20,10 @@ type Tokens struct {
 	Spend   bool // the grant's code is used up
 	Rotate  bool // the grant's generation is the next
 	Refresh bool // with Spend: a refresh token of generation 1 was made
-	Scopes  []string
 }
 
-// grants are the grant types of the token endpoint.
-var grants = []string{"authorization_code", "refresh_token"}
+// Grants are the grant types of the token endpoint.
+var Grants = []string{"authorization_code", "refresh_token", "client_credentials"}
 
 // Token answers a token request of an authenticated client. g is the Grant
 // that the code or refresh token in form names, nil if there is none. Errors
@@ -31,8 +33,8 @@ var grants = []string{"authorization_code", "refresh_token"}
 // Tokens says; a Refusal with Reuse asks for the grant to be revoked.
 func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant) (Tokens, error) {
 	kind := form.Get("grant_type")
-	if !slices.Contains(grants, kind) {
-		return Tokens{}, Refuse("unsupported_grant_type", "The grant_type is not one of authorization_code and refresh_token.")
+	if !slices.Contains(Grants, kind) {
+		return Tokens{}, Refuse("unsupported_grant_type", "The grant_type is not one of "+strings.Join(Grants, ", ")+".")
 	}
 	if !slices.Contains(c.GrantTypes, kind) {
 		return Tokens{}, Refuse("unauthorized_client", "The client is not registered for this grant_type.")
@@ -45,11 +47,22 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 		}
 	}
 	r := &http.Request{Method: http.MethodPost, Form: own, PostForm: own, Header: http.Header{}}
+	if kind == "client_credentials" {
+		// Nobody gave this client anything: it acts for itself, and its
+		// tokens say nothing of a user (RFC 6749 section 4.4).
+		g = &Grant{Subject: c.ID, ClientID: c.ID, Ends: time.Now().Add(e.config.AccessLifetime)}
+		own.Set("scope", cmp.Or(form.Get("scope"), strings.Join(c.Scopes, " ")))
+	}
 	u := &unit{client: c, grant: g}
 	ctx = with(ctx, u)
 	req, err := e.fosite.NewAccessRequest(ctx, r, &session{openid.NewDefaultSession()})
 	if err != nil {
 		return Tokens{}, u.refused(err)
+	}
+	if kind == "client_credentials" {
+		for _, s := range req.GetRequestedScopes() {
+			req.GrantScope(s) // which fosite has checked, and leaves to us
+		}
 	}
 	resp, err := e.fosite.NewAccessResponse(ctx, req)
 	if err != nil {
@@ -57,10 +70,7 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	}
 	body := resp.ToMap()
 	body["token_type"] = "Bearer"
-	return Tokens{
-		Body: body, Spend: u.spend, Rotate: u.rotate, Refresh: u.refresh,
-		Scopes: req.GetGrantedScopes(),
-	}, nil
+	return Tokens{Body: body, Spend: u.spend, Rotate: u.rotate, Refresh: u.refresh}, nil
 }
 
 // refused returns err as a Refusal that says whether something was used twice.
