@@ -254,3 +254,54 @@ func TestALevelThatNobodyCanReachHereIsDeniedBeforeAnyPage(t *testing.T) {
 	d = demand(t, "acr_values=mfa", Policy{Floor: "pwd", Offered: Of(Passkey)})
 	wantStep(t, Begin(d, Login{}, t0), at(d, 0), AskPassword)
 }
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		"", "prompt=none", "prompt=login+consent", "max_age=0", "max_age=-1", "max_age=60&max_age=0",
+		"acr_values=phr+mfa", "acr_values=pwd&scope=openid+mail", "scope=mail&acr_values=gold",
+		`claims={"id_token":{"acr":{"essential":true,"values":["pwd","phr"]}}}`,
+		`claims={"id_token":{"acr":{"value":"mfa"}}}&acr_values=pwd`, "claims=[]", "prompt=none+login",
+	} {
+		f.Add(seed, uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, query string, floor uint8) {
+		form, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		names := []string{"", "pwd", "mfa", "phr"}
+		p := Policy{Floor: names[int(floor)%len(names)], Scopes: map[string]string{"mail": "mfa"}}
+		least, err := p.withLadder().floor(strings.Fields(form.Get("scope")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Parse(form, p)
+		if err != nil {
+			if !errors.Is(err, ErrBadRequest) || len(d.targets) != 0 {
+				t.Errorf("%v, with %d levels", err, len(d.targets))
+			}
+			return
+		}
+		for _, level := range d.targets {
+			if int(level) < least {
+				t.Errorf("level %d meets it, the floor is %d", level, least)
+			}
+		}
+		if len(d.targets) > len(DefaultLadder) || len(d.acr) > 2*len(DefaultLadder) {
+			t.Errorf("%d levels, %d names", len(d.targets), len(d.acr))
+		}
+		if d.Subject != "" || d.maxAge < 0 || d.Silent && (d.fresh && !d.aged || d.ask || d.choose) {
+			t.Errorf("%+v", d)
+		}
+		// Whatever is asked for, it is not granted on less than the floor.
+		m := at(d, 0)
+		m.Approved = true
+		m.Enrolled = 0
+		for _, ms := range [][]Method{{}, {Password}, {Password, OTP}, {OTP}, {Recovery}, {Passkey}} {
+			l := login(t0.Add(-time.Minute), ms...)
+			if g, err := Begin(d, l, t0).Grant(m); err == nil && DefaultLadder.reached(g.login.Proofs.Set()) < least {
+				t.Errorf("granted on %v, the floor is %d", g.AMR(), least)
+			}
+		}
+	})
+}
