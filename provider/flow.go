@@ -143,7 +143,9 @@ const fewCodes = 3
 func (p *Provider) factorPage(r *request, t *passage, f templates.Flow) templates.Page {
 	left := t.moment.RecoveryLeft
 	if strings.HasSuffix(r.URL.Path, "/recovery") && left > 0 {
-		return templates.Recovery{Flow: f, CodeURL: f.Action}
+		codeURL := f.Action
+		f.Action += "/recovery" // so that a wrong code is answered with this page
+		return templates.Recovery{Flow: f, CodeURL: codeURL}
 	}
 	page := templates.Factor{Flow: f, Digits: p.config.Digits}
 	if left > 0 {
