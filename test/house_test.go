@@ -194,6 +194,14 @@ func (p *people) change(name string, fn func(*provider.User)) {
 	p.users["sub-"+name] = u
 }
 
+// setPassword gives a user another password, and with it a new epoch.
+func (p *people) setPassword(name, password string) {
+	p.change(name, func(u *provider.User) { u.Epoch += "+" })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.words["sub-"+name] = password
+}
+
 func (p *people) Authenticate(_ context.Context, name, password string) (provider.User, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

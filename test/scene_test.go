@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+	"golang.org/x/oauth2"
 
 	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/provider"
@@ -132,6 +134,17 @@ func (b *browser) refused(a *app, code string) {
 	if q.Get("state") != a.state || q.Get("iss") != issuer {
 		b.t.Fatalf("state or iss is wrong: %s", b.page.url)
 	}
+}
+
+// follow goes where the first link leads that starts with prefix.
+func (b *browser) follow(prefix string) *page {
+	b.t.Helper()
+	href := b.page.link(prefix)
+	to, err := b.page.url.Parse(href)
+	if err != nil || href == "" {
+		b.t.Fatalf("no link to %s, %v:\n%s", prefix, err, b.page.text())
+	}
+	return b.open(to.String())
 }
 
 // once sends a request and does not follow where the answer leads.
@@ -384,4 +397,39 @@ func bodyOf(t testing.TB, r *http.Request) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// refresh redeems the refresh token of t.
+func (a *app) refresh(t *oauth2.Token) (*oauth2.Token, error) {
+	a.t.Helper()
+	return a.config.TokenSource(a.ctx, &oauth2.Token{RefreshToken: t.RefreshToken}).Token()
+}
+
+// userinfo asks what t opens, and returns the status of the answer.
+func (a *app) userinfo(t *oauth2.Token) int {
+	a.t.Helper()
+	r, err := http.NewRequestWithContext(a.ctx, http.MethodGet, issuer+"/userinfo", nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	t.SetAuthHeader(r)
+	client, ok := a.ctx.Value(oauth2.HTTPClient).(*http.Client)
+	if !ok {
+		a.t.Fatal("the app has no way to the provider")
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// refusal returns the OAuth error that the token endpoint answered with.
+func refusal(err error) string {
+	var refused *oauth2.RetrieveError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode
+	}
+	return fmt.Sprint(err)
 }
