@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
@@ -99,8 +100,9 @@ func (c Client) redirectsTo(uri string) bool {
 	if c.Type != Native {
 		return false
 	}
+	// Go's parser forgets an empty fragment, in which the code would end up.
 	u, err := url.Parse(uri)
-	if err != nil || !loopbackIP(u) {
+	if err != nil || !loopbackIP(u) || strings.Contains(uri, "#") {
 		return false
 	}
 	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
@@ -118,7 +120,7 @@ func (c Client) redirectsTo(uri string) bool {
 // loopbackIP reports whether u is plain http on a loopback IP literal, and
 // nothing else that Go's parser would let pass.
 func loopbackIP(u *url.URL) bool {
-	return u.Scheme == "http" && u.User == nil && u.Fragment == "" &&
+	return u.Scheme == "http" && u.User == nil &&
 		(u.Hostname() == "127.0.0.1" || u.Hostname() == "::1")
 }
 
@@ -175,11 +177,12 @@ func (p *Provider) enter(ctx context.Context, r *request, t *passage) error {
 func (c Client) admits(v url.Values) *engine.Refusal {
 	method := v.Get("code_challenge_method")
 	switch {
-	case v.Has("request"):
+	// What is empty is as if left out (RFC 6749 section 3.1).
+	case v.Get("request") != "":
 		return engine.Refuse("request_not_supported", "Request objects are not supported.")
-	case v.Has("request_uri"):
+	case v.Get("request_uri") != "":
 		return engine.Refuse("request_uri_not_supported", "request_uri is not supported.")
-	case v.Has("registration"):
+	case v.Get("registration") != "":
 		return engine.Refuse("registration_not_supported", "The registration parameter is not supported.")
 	case v.Get("response_type") == "":
 		return engine.Refuse("invalid_request", "response_type is missing.")
@@ -197,6 +200,9 @@ func (c Client) admits(v url.Values) *engine.Refusal {
 		return engine.Refuse("invalid_request", "code_challenge_method must be S256.")
 	case v.Get("code_challenge") != "" && !challenge.MatchString(v.Get("code_challenge")):
 		return engine.Refuse("invalid_request", "code_challenge is not the base64url of a SHA-256.")
+	case !utf8.ValidString(v.Get("nonce")):
+		// The ID token is JSON: it would come back as something else.
+		return engine.Refuse("invalid_request", "nonce is not UTF-8.")
 	}
 	return nil
 }
