@@ -31,14 +31,15 @@ var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256}
 
 // Access checks an access token: its MAC or, of a JWT, signature, type,
 // issuer, audience and time. key returns the published key called kid for alg.
-// Whether the grant still stands is for the caller to see.
+// Whether the grant still stands is for the caller to see. Any error but
+// ErrAccess is one of key.
 func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access, error) {
 	if strings.HasPrefix(token, accessPrefix+".") {
 		return e.opaque(token)
 	}
 	payload, err := Verify(ctx, token, "at+jwt", key)
 	if err != nil {
-		return Access{}, ErrAccess
+		return Access{}, err
 	}
 	var c accessClaims
 	if err := json.Unmarshal(payload, &c); err != nil {

@@ -29,5 +29,5 @@
 //
 // Upstream fixes carried: single use of codes and refresh tokens (the store's
 // matter: #778), PKCE kept after a wrong verifier (#883), access tokens with a
-// fresh iat at refresh (#774).
+// fresh iat at refresh (#774), a refresh that asks for less (#696).
 package engine

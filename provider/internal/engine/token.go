@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
 )
 
@@ -59,9 +60,14 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	if err != nil {
 		return Tokens{}, u.refused(err)
 	}
-	if kind == "client_credentials" {
+	switch {
+	case kind == "client_credentials":
 		for _, s := range req.GetRequestedScopes() {
 			req.GrantScope(s) // which fosite has checked, and leaves to us
+		}
+	case kind == "refresh_token" && form.Get("scope") != "":
+		if err := narrow(req, form.Get("scope")); err != nil {
+			return Tokens{}, err
 		}
 	}
 	resp, err := e.fosite.NewAccessResponse(ctx, req)
@@ -71,6 +77,22 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	body := resp.ToMap()
 	body["token_type"] = "Bearer"
 	return Tokens{Body: body, Spend: u.spend, Rotate: u.rotate, Refresh: u.refresh}, nil
+}
+
+// narrow leaves of what was granted what a refresh asks for, for the tokens of
+// this answer only (RFC 6749 section 6). fosite takes no notice of it (#696).
+func narrow(req fosite.AccessRequester, scope string) error {
+	granted, asked := req.GetGrantedScopes(), strings.Fields(scope)
+	for _, s := range asked {
+		if !granted.Has(s) {
+			return Refuse("invalid_scope", "A refresh cannot ask for more than was granted.")
+		}
+	}
+	if r, ok := req.(*fosite.AccessRequest); ok && len(asked) > 0 {
+		r.GrantedScope = asked
+		return nil
+	}
+	return Refuse("invalid_scope", "The scope is malformed.")
 }
 
 // refused returns err as a Refusal that says whether something was used twice.
