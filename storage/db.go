@@ -106,18 +106,22 @@ func (d *DB) gormOver(dial gorm.Dialector) (*gorm.DB, error) {
 
 // Close closes the database.
 func (d *DB) Close() error {
-	var errs []error
-	for _, g := range []*gorm.DB{d.reader, d.writer} {
-		if g == nil || g == d.writer && g == d.reader && len(errs) > 0 {
-			continue
-		}
-		pool, err := g.DB()
-		if err == nil {
-			err = pool.Close()
-		}
-		errs = append(errs, err)
+	if d.reader == d.writer {
+		return shut(d.writer)
 	}
-	return errors.Join(errs...)
+	// The last to leave a file of SQLite tidies it up, which a reader cannot.
+	return errors.Join(shut(d.reader), shut(d.writer))
+}
+
+func shut(g *gorm.DB) error {
+	if g == nil {
+		return nil
+	}
+	pool, err := g.DB()
+	if err != nil {
+		return err
+	}
+	return pool.Close()
 }
 
 // Ping reports whether the database answers.

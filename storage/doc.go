@@ -1,0 +1,65 @@
+// Package storage keeps everything that outlives a request, in a file of SQLite
+// or in PostgreSQL. A *DB is a provider.Store and an mfa.Store; what only
+// administrators need (clients, events, migrations, sweeping) are further
+// methods of it.
+//
+// # Decisions
+//
+// Whatever can race is decided by one statement. A code, a recovery code, a
+// version, a generation is used up by an UPDATE whose WHERE says what must still
+// be so, and whose count of rows says who won. Nothing is read first and
+// written then, except under a lock.
+//
+// What must be read before it can be written is locked by reading it: in a
+// transaction, Flow, Account and Misses take the row FOR UPDATE. An Account or
+// Misses that is not there yet is made empty first, or two who come for the
+// first time would not meet. On SQLite a transaction is alone from its
+// beginning (BEGIN IMMEDIATE), which comes to the same.
+//
+// The transaction travels in the context. A second Atomically joins the first.
+// If the inner one fails and the outer function returns nil, the outer fails
+// too: a savepoint would cost two statements each time, to allow what nobody
+// should want.
+//
+// PostgreSQL runs at READ COMMITTED. With conditional updates and row locks
+// SERIALIZABLE would add nothing but retries. Deadlocks can happen and are
+// begun again, a bounded number of times, after a pause of random length.
+//
+// SQLite has one connection that writes and several that cannot (query_only).
+// Writers queue in this process instead of polling the file's lock. The writing
+// connection is not given up because a browser hung up; it is given up after a
+// failed commit, because SQLite may keep the transaction open then, and the
+// next would go on in it.
+//
+// synchronous=FULL and synchronous_commit=on: an answer that was given is on
+// disk. A group of commits costs one fsync in PostgreSQL; SQLite pays one each.
+//
+// Times are whole numbers of microseconds since 1970, in both databases: they
+// compare and index alike everywhere, come back exactly, and know no time zone.
+// To read them in PostgreSQL: to_timestamp(expires / 1e6). 0 is never, or not
+// yet; no column is NULL.
+//
+// A session that was ended keeps its row, marked, until it would have expired.
+// If the row went, a request that had read the session before could write it
+// back. Grants keep theirs for the same reason, and so that a refresh token used
+// twice is recognised.
+//
+// Text from strangers may hold what PostgreSQL refuses in text: zero bytes,
+// invalid UTF-8. An ID like that is not found. A nonce and a challenge come back
+// byte for byte and are bytes. Words that are only shown are cleaned. The key of
+// misses is hashed: people type passwords where their name belongs.
+//
+// gorm writes the statements. Its default transaction around each is off, its
+// logger too (it prints values), and so is its cache of prepared statements: one
+// that is prepared in a transaction is closed with it, so that on PostgreSQL
+// each statement took three round trips, where pgx has a cache of its own; and
+// this driver of SQLite prepares each time anyhow.
+//
+// Migrations are SQL files, one directory a database, applied by goose. Never
+// edit one that was released. Rows are structs of this package, compared with
+// the migrated tables by a test; golden files show the schema in review. Open
+// applies nothing: of many replicas, one command migrates, and a server of
+// another version refuses to start.
+//
+// SQLite's driver is named in one place, sqliteDialector.
+package storage
