@@ -58,6 +58,9 @@ func TestMaxAgeIsAStrictNumberOfSeconds(t *testing.T) {
 			t.Errorf("max_age %q: aged %v, %v, fresh %v; want true, %v, %v", tt.value, d.aged, d.maxAge, d.fresh, tt.want, tt.want == 0)
 		}
 	}
+	if d := demand(t, "prompt=login&max_age=60", mfa); !d.fresh || !d.aged {
+		t.Error("max_age takes the place of prompt=login")
+	}
 	if d := demand(t, "max_age=", mfa); d.aged || d.fresh {
 		t.Error("an empty max_age is not as if left out")
 	}
@@ -126,6 +129,7 @@ func TestARequestRaisesTheDemandAndNeverLowersIt(t *testing.T) {
 		{name: "an essential acr does not lower", floor: "mfa", claim: essential(`"pwd"`), want: "mfa", named: "pwd"},
 		{name: "an essential acr in order", floor: "pwd", claim: essential(`"phr","mfa"`), want: "phr mfa", named: "phr mfa"},
 		{name: "an essential value", floor: "pwd", claim: `{"id_token":{"acr":{"essential":true,"value":"phr"}}}`, want: "phr", named: "phr"},
+		{name: "an essential value before others", floor: "pwd", claim: `{"id_token":{"acr":{"essential":true,"value":"mfa","values":["phr"]}}}`, want: "mfa phr", named: "mfa phr"},
 		{name: "an essential unknown one beside a known", floor: "pwd", claim: essential(`"gold","mfa"`), want: "mfa", named: "mfa"},
 		{name: "an essential unknown one", floor: "pwd", claim: essential(`"gold"`), want: ""},
 		{name: "an essential empty one", floor: "pwd", claim: `{"id_token":{"acr":{"essential":true,"value":""}}}`, want: ""},

@@ -309,7 +309,7 @@ func (f Flow) Apply(e Event, m Moment) (Flow, error) {
 		if !f.CanSwitch(m) {
 			return f, ErrOutOfStep
 		}
-		f.Login, f.Pinned, f.Approved = Login{}, "", false
+		f = Flow{Misses: f.Misses, Created: f.Created}
 	case Cancelled:
 		f.Ended = true
 	}

@@ -97,6 +97,12 @@ func TestWhatOnePersonApprovedAnotherHasNot(t *testing.T) {
 	f = apply(t, f, password("bob"), m)
 	f = apply(t, f, factor(OTP), m)
 	wantStep(t, f, m, AskConsent)
+
+	// Nor where nobody has said that another account is to be used.
+	f = Flow{Login: login(t0.Add(-time.Hour), Password), Approved: true, Created: t0}
+	f = apply(t, f, password("bob"), m)
+	f = apply(t, f, factor(OTP), m)
+	wantStep(t, f, m, AskConsent)
 }
 
 func (s Step) String() string {
@@ -182,6 +188,7 @@ func TestSwitchingLeavesEverythingBehindButTheMisses(t *testing.T) {
 		t.Error("a flow pinned by a session cannot switch")
 	}
 	f = apply(t, f, Event{Kind: Miss}, m)
+	f.Approved = true
 	f = apply(t, f, Event{Kind: Switched}, m)
 	if want := (Flow{Misses: 1, Created: t0}); f != want {
 		t.Errorf("after switching: %+v, want %+v", f, want)
@@ -311,5 +318,24 @@ func TestAPasswordIsAskedForBeforeAnyCode(t *testing.T) {
 			refuse(t, f, factor(method), m, ErrOutOfStep)
 			refuse(t, f, factor(method), ended, ErrOutOfStep)
 		}
+	}
+}
+
+// OA-11
+func TestAHintThatComesLateHoldsAsWell(t *testing.T) {
+	d := demand(t, "", mfa)
+	f := apply(t, Begin(d, Login{}, t0), password("mallory"), at(d, 0))
+	d.Subject = "alice"
+	wantDenied(t, f, at(d, 0), ErrWrongSubject)
+}
+
+func TestAPasswordIsNoSecondFactor(t *testing.T) {
+	d := demand(t, "", mfa)
+	m := at(d, 0)
+	m.Enrolled = Of(Password, OTP) // a Factor that counts it in
+	f := apply(t, Begin(d, Login{}, t0), password("alice"), m)
+	refuse(t, f, factor(Password), m, ErrOutOfStep)
+	for _, e := range []Event{factor(Recovery), factor(Passkey), factor(methods)} {
+		refuse(t, f, e, m, ErrOutOfStep)
 	}
 }

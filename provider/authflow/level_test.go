@@ -59,3 +59,13 @@ func TestTheLevelReachedIsTheStrongestProven(t *testing.T) {
 		}
 	}
 }
+
+func TestOfTwoWaysAsShortTheWeakerIsTaken(t *testing.T) {
+	able := Of(Password, OTP, Passkey, Recovery)
+	if got, ok := DefaultLadder[1:].shortest(able, Of(Password)); !ok || got != Of(OTP) {
+		t.Errorf("missing is %v, %v; want otp", got.Names(), ok)
+	}
+	if got, ok := DefaultLadder[1:].shortest(able, 0); !ok || got != Of(Passkey) {
+		t.Errorf("missing is %v, %v; want pop, which alone is enough", got.Names(), ok)
+	}
+}

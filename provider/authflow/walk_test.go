@@ -530,8 +530,8 @@ func (a ask) tryAll(w world, m Moment, c *chart, visit func(world)) (at place, e
 		if err := a.judge(w, turned, to); err != nil {
 			return at, fmt.Errorf("%s: %w", turn.name, err)
 		}
-		if to.step != Denied && (turn.name != "" || m.Now.After(ticks[1])) {
-			continue // nothing comes of it that does not come of m
+		if turn.name != "" && to.step == at.step || m.Now.After(ticks[1]) && to.step != Denied {
+			continue // nothing comes of it that does not come of m, or of m earlier
 		}
 		if err := a.move(w, turned, to, c, visit); err != nil {
 			return at, fmt.Errorf("%s: %w", turn.name, err)
