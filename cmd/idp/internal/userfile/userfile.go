@@ -8,7 +8,9 @@
 // The names are those of the standard claims (OpenID Connect Core section 5.1),
 // with username, disabled, password_hash and otpauth beside them. A name that
 // is not known is refused, so that what was meant to move does not stay behind
-// in silence. sub keeps the subject that relying parties know someone by.
+// in silence. updated_at may stand there and is not kept: the claims of someone
+// who is imported were changed by that. sub is refused: subjects are given here,
+// and never twice.
 package userfile
 
 import (
@@ -19,10 +21,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math"
 	"net/mail"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -44,9 +44,11 @@ type Line struct {
 
 // A Record is a user to be made.
 type Record struct {
-	User         provider.User // without Epoch; Subject is empty unless the file names one
-	PasswordHash string        // in a form that package password verifies; empty: none
-	OTPAuth      string        // URI of a TOTP secret that becomes active; empty: none
+	Username     string
+	Disabled     bool
+	Claims       provider.Claims
+	PasswordHash string // in a form that package password verifies; empty: none
+	OTPAuth      string // URI of a TOTP secret that becomes active; empty: none
 }
 
 // Read yields the lines of r that are not blank, bad ones among them, in order.
@@ -96,10 +98,9 @@ func readLine(in *bufio.Reader) (text []byte, long bool, err error) {
 
 // entry is a line as it is written.
 type entry struct {
-	Subject   string `json:"sub"`
-	Username  string `json:"username"`
-	Disabled  bool   `json:"disabled"`
-	UpdatedAt *int64 `json:"updated_at"` // seconds since 1970
+	Username  string   `json:"username"`
+	Disabled  bool     `json:"disabled"`
+	UpdatedAt *float64 `json:"updated_at"`
 	provider.Claims
 	PasswordHash string `json:"password_hash"`
 	OTPAuth      string `json:"otpauth"`
@@ -122,15 +123,7 @@ func Parse(text []byte) (Record, error) {
 	if err := e.check(); err != nil {
 		return Record{}, err
 	}
-	r := Record{
-		User:         provider.User{Subject: e.Subject, Username: e.Username, Disabled: e.Disabled, Claims: e.Claims},
-		PasswordHash: e.PasswordHash,
-		OTPAuth:      e.OTPAuth,
-	}
-	if e.UpdatedAt != nil {
-		r.User.Claims.UpdatedAt = time.Unix(*e.UpdatedAt, 0).UTC()
-	}
-	return r, nil
+	return Record{e.Username, e.Disabled, e.Claims, e.PasswordHash, e.OTPAuth}, nil
 }
 
 // inWords says what is wrong with JSON. The decoder's own words can quote the
@@ -162,10 +155,6 @@ func (e entry) check() error {
 		return errors.New("has no username")
 	case !text(e.Username, 255) || strings.TrimSpace(e.Username) != e.Username:
 		return errors.New("has a username that is too long, or has control characters or spaces around it")
-	case !subject(e.Subject):
-		return errors.New("has a sub that is not up to 255 printable ASCII characters without spaces")
-	case e.UpdatedAt != nil && (*e.UpdatedAt < 0 || *e.UpdatedAt > math.MaxInt32*4):
-		return errors.New("has an updated_at that is no time, in seconds since 1970")
 	}
 	if err := claims(e.Claims); err != nil {
 		return err
@@ -215,8 +204,4 @@ func claims(c provider.Claims) error {
 
 func text(s string, n int) bool {
 	return len(s) <= n && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
-func subject(s string) bool {
-	return len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/userfile"
 	"github.com/sallyport-id/sallyport/provider"
@@ -20,7 +19,7 @@ const (
 )
 
 func TestALineIsRead(t *testing.T) {
-	got, err := userfile.Parse([]byte(`{"username": "ada", "sub": "u-1", "disabled": true, "name": "Ada Byron",
+	got, err := userfile.Parse([]byte(`{"username": "ada", "disabled": true, "name": "Ada Byron",
 		"email": "ada@example.com", "email_verified": true, "phone_number": "+49 30 1", "updated_at": 1700000000,
 		"address": {"formatted": "1 Quay\nHarbour", "country": "UK"}, "groups": ["staff", "admins"],
 		"password_hash": "` + hash + `", "otpauth": "` + uri + `"}`))
@@ -28,17 +27,17 @@ func TestALineIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := userfile.Record{
-		User: provider.User{Subject: "u-1", Username: "ada", Disabled: true, Claims: provider.Claims{
+		Username: "ada", Disabled: true,
+		Claims: provider.Claims{
 			Name: "Ada Byron", Email: "ada@example.com", EmailVerified: true, PhoneNumber: "+49 30 1",
-			UpdatedAt: time.Unix(1700000000, 0).UTC(),
-			Address:   &provider.Address{Formatted: "1 Quay\nHarbour", Country: "UK"}, Groups: []string{"staff", "admins"},
-		}},
+			Address: &provider.Address{Formatted: "1 Quay\nHarbour", Country: "UK"}, Groups: []string{"staff", "admins"},
+		},
 		PasswordHash: hash, OTPAuth: uri,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if got, err := userfile.Parse([]byte(`{"username": "bob"}`)); err != nil || got.User.Username != "bob" {
+	if got, err := userfile.Parse([]byte(`{"username": "bob"}`)); err != nil || got.Username != "bob" {
 		t.Errorf("a line with a username alone: %+v, %v", got, err)
 	}
 }
@@ -50,8 +49,7 @@ func TestABadLineIsRefusedInWordsAndWithoutItsSecrets(t *testing.T) {
 		{`{"username": " ada"}`, "spaces around"},
 		{`{"username": "a\u0000b"}`, "control characters"},
 		{`{"username": "` + strings.Repeat("a", 256) + `"}`, "too long"},
-		{`{"username": "ada", "sub": "a b"}`, "sub"},
-		{`{"username": "ada", "sub": "ä"}`, "sub"},
+		{`{"username": "ada", "sub": "u-1"}`, `not known, "sub"`},
 		{`{"username": "ada", "emial": "x"}`, `not known, "emial"`},
 		{`{"username": "ada", "password": "hunter2"}`, `not known, "password"`},
 		{`{"username": "ada", "email": "ada"}`, "email is no mail address"},
@@ -61,8 +59,7 @@ func TestABadLineIsRefusedInWordsAndWithoutItsSecrets(t *testing.T) {
 		{`{"username": "ada", "groups": [""]}`, "groups has one"},
 		{`{"username": "ada", "name": "a\nb"}`, "name is too long or has control"},
 		{`{"username": "ada", "address": "1 Quay"}`, "address has the wrong type"},
-		{`{"username": "ada", "updated_at": -1}`, "updated_at"},
-		{`{"username": "ada", "updated_at": 1e99}`, "updated_at"},
+		{`{"username": "ada", "updated_at": "now"}`, "updated_at has the wrong type"},
 		{`{"username": "ada", "password_hash": "hunter2"}`, "password_hash"},
 		{`{"username": "ada", "password_hash": "$argon2id$v=19$m=99999999,t=99,p=1$c2FsdHNhbHRzYWx0$aHVudGVyMmh1bnRlcjJodW50ZXIy"}`, "password_hash"},
 		{`{"username": "ada", "otpauth": "otpauth://hotp/x?secret=hunter2"}`, "otpauth"},
@@ -88,7 +85,7 @@ func TestBadLinesAreNumberedAndTheRestIsRead(t *testing.T) {
 		`{"username": "` + strings.Repeat("x", 100_000) + `"}` + "\n" + `{"username": "bob"}`
 	var got []string
 	for l := range userfile.Read(iotest.OneByteReader(strings.NewReader(file))) {
-		text := l.Record.User.Username
+		text := l.Record.Username
 		if l.Err != nil {
 			text = l.Err.Error()
 		}
@@ -124,10 +121,10 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		// What was taken can be stored and shown.
-		if r.User.Username == "" || strings.ContainsAny(r.User.Username+r.User.Subject+r.User.Claims.Email, "\x00\r\n") {
-			t.Errorf("%q became %+v", line, r.User)
+		if r.Username == "" || strings.ContainsAny(r.Username+r.Claims.Email, "\x00\r\n") {
+			t.Errorf("%q became %+v", line, r)
 		}
-		if _, err := json.Marshal(r.User.Claims); err != nil {
+		if _, err := json.Marshal(r.Claims); err != nil {
 			t.Error(err)
 		}
 	})

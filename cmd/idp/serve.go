@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
+	"github.com/sallyport-id/sallyport/cmd/idp/internal/server"
+	"github.com/sallyport-id/sallyport/provider"
+)
+
+const (
+	sweepEvery  = 10 * time.Minute
+	sweepBatch  = 500
+	rotateEvery = time.Minute
+)
+
+func (c *cli) serveCommand() *cobra.Command {
+	return c.configured(&cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Serve",
+		Long: `Serve runs the provider until it gets SIGINT or SIGTERM. Then it takes no more
+requests, finishes those it has, and ends.
+
+Beside the provider it answers GET /healthz, which says that the process runs,
+and GET /readyz, which says that it can serve: 503 while the database does not
+answer and once it has been told to stop.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conf, err := c.load()
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), conf, logger(conf.Log, c.err), nil)
+		},
+	})
+}
+
+// serve runs the server that conf describes until ctx ends. started is called
+// when it listens, unless it is nil.
+func serve(ctx context.Context, conf config.Config, log *slog.Logger, started func()) (err error) {
+	h, err := newHouse(ctx, conf, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close(ctx)) }()
+	if err := h.declare(ctx); err != nil {
+		return err
+	}
+	if err := h.keys.RotateIfDue(ctx); err != nil {
+		return err
+	}
+	proxies, err := trusted(conf)
+	if err != nil {
+		return err
+	}
+	p, err := h.provider(proxies.ClientAddress)
+	if err != nil {
+		return err
+	}
+	s := server.Config{
+		Handler: p, Proxies: proxies, Log: log, Ready: h.db.Ping, WithRequestID: provider.WithRequestID,
+	}
+	if conf.TLS.Cert != "" {
+		if s.Certificate, err = server.LoadCertificate(conf.TLS.Cert, conf.TLS.Key, log); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", conf.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; is something else there? See listen in the configuration", conf.Listen, err)
+	}
+	log.Info("serving", "issuer", conf.Issuer, "listen", l.Addr().String(), "tls", s.Certificate != nil, "version", version())
+	if started != nil {
+		started()
+	}
+	stop := h.keepHouse(ctx)
+	defer stop()
+	return server.Serve(ctx, l, s)
+}
+
+func trusted(conf config.Config) (server.Proxies, error) {
+	var all server.Proxies
+	for _, s := range conf.TrustedProxies {
+		p, err := config.ParseProxy(s)
+		if err != nil {
+			return nil, fmt.Errorf("trusted_proxies: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// keepHouse sweeps what has expired and rotates keys that are due, until stop
+// is called, which waits for what is being done.
+func (h *house) keepHouse(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { h.every(ctx, sweepEvery, "sweep", h.sweep) })
+	wg.Go(func() {
+		h.every(ctx, min(rotateEvery, time.Duration(h.config.Keys.Rotate)/2), "rotate keys", h.keys.RotateIfDue)
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// every does chore now and then. An error is for the log, and the next time may
+// go better.
+func (h *house) every(ctx context.Context, interval time.Duration, name string, chore func(context.Context) error) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := chore(ctx); err != nil && ctx.Err() == nil {
+			h.log.ErrorContext(ctx, "chore failed", "chore", name, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// sweep removes what has expired, in batches, so that nobody waits for long.
+func (h *house) sweep(ctx context.Context) error {
+	for {
+		n, err := h.db.Sweep(ctx, time.Now(), sweepBatch)
+		if err != nil || n == 0 {
+			return err
+		}
+		h.log.DebugContext(ctx, "swept", "rows", n)
+	}
+}
