@@ -61,6 +61,11 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 		if err != nil {
 			return nil, fmt.Errorf("reading the client: %w", err)
 		}
+		// It may have been taken from the client since, because someone else
+		// answers there now.
+		if !t.client.redirectsTo(form.Get("redirect_uri")) {
+			return nil, errRedirect
+		}
 	}
 	if t.demand, err = p.demand(ctx, form, t.client); err != nil {
 		return nil, err
