@@ -433,3 +433,12 @@ func refusal(err error) string {
 	}
 	return fmt.Sprint(err)
 }
+
+// values returns a form from pairs of names and values.
+func values(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return v
+}
