@@ -152,11 +152,16 @@ func (k *Keys) ring(ctx context.Context, now time.Time) (*ring, error) {
 // a transaction it makes none: they would not be there if that is rolled back.
 func (k *Keys) read(ctx context.Context, now time.Time, before *ring) (*ring, error) {
 	rows, err := k.rows(ctx)
-	if err == nil && k.d.joined(ctx) == nil {
-		rows, err = k.begun(ctx, rows, now)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if k.d.joined(ctx) == nil {
+		if rows, err = k.begun(ctx, rows, now); err != nil {
+			return nil, err
+		}
+	}
+	if algs := missingFrom(rows); len(algs) > 0 {
+		return nil, fmt.Errorf("%w for %q", ErrNoKey, algs)
 	}
 	r := &ring{read: now}
 	for _, row := range rows {

@@ -96,14 +96,14 @@ func (r *ring) published(now time.Time) (all []provider.PublicKey) {
 
 // pair returns the current and the next key of alg. Both are always there: the
 // first keys are made together, and a rotation makes a next one.
-func pair(rows []keyRow, alg string, now time.Time) (current, next keyRow, err error) {
+func pair(rows []keyRow, alg string) (current, next keyRow, err error) {
 	for _, r := range rows {
 		switch {
 		case r.Algorithm != alg:
-		case r.state(now) == KeyCurrent:
-			current = r
-		case r.state(now) == KeyNext:
+		case r.Active == 0:
 			next = r
+		case r.Retired == 0:
+			current = r
 		}
 	}
 	if current.ID == "" || next.ID == "" {

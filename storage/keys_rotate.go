@@ -57,7 +57,7 @@ func (k *Keys) rotateIfDue(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("storage: rotate keys: %w", err)
 	}
 	for _, alg := range algorithms {
-		current, next, err := pair(rows, alg, now)
+		current, next, err := pair(rows, alg)
 		if err != nil {
 			return fmt.Errorf("storage: rotate keys: %w", err)
 		}
@@ -65,8 +65,8 @@ func (k *Keys) rotateIfDue(ctx context.Context, now time.Time) error {
 			continue
 		}
 		// Whoever else rotated has done it for all.
-		if err := k.rotate(ctx, alg, "system", now); err != nil && !errors.Is(err, provider.ErrConflict) {
-			return err
+		if err := k.promote(ctx, current, next, "system", now); err != nil && !errors.Is(err, provider.ErrConflict) {
+			return fmt.Errorf("storage: rotate %s: %w", alg, err)
 		}
 	}
 	gone := func(r keyRow) bool { return r.state(now) == KeyGone }
@@ -95,34 +95,35 @@ func (k *Keys) alone(ctx context.Context, now time.Time) ([]keyRow, error) {
 }
 
 func (k *Keys) rotate(ctx context.Context, alg, actor string, now time.Time) error {
-	if err := k.tryRotate(ctx, alg, actor, now); err != nil {
+	rows, err := k.alone(ctx, now)
+	if err != nil {
 		return fmt.Errorf("storage: rotate %s: %w", alg, err)
 	}
-	k.known.Store(nil) // the old one signs no longer, here at least
+	current, next, err := pair(rows, alg)
+	if err != nil {
+		return fmt.Errorf("storage: rotate keys: %w", err)
+	}
+	if ready := k.config.ready(next); now.Before(ready) {
+		return fmt.Errorf("storage: rotate %s: %w: try again in %v", alg, ErrKeyTooNew, ready.Sub(now).Round(time.Second)+time.Second)
+	}
+	if err := k.promote(ctx, current, next, actor, now); err != nil {
+		return fmt.Errorf("storage: rotate %s: %w", alg, err)
+	}
 	return nil
 }
 
-func (k *Keys) tryRotate(ctx context.Context, alg, actor string, now time.Time) error {
-	rows, err := k.alone(ctx, now)
-	if err != nil {
-		return err
-	}
-	current, next, err := pair(rows, alg, now)
-	if err != nil {
-		return err
-	}
-	if ready := k.config.ready(next); now.Before(ready) {
-		return fmt.Errorf("%w: try again in %v", ErrKeyTooNew, ready.Sub(now).Round(time.Second)+time.Second)
-	}
+// promote has next take over from current, if that is what the two still are,
+// and returns provider.ErrConflict otherwise.
+func (k *Keys) promote(ctx context.Context, current, next keyRow, actor string, now time.Time) error {
 	// Before the transaction: an RSA key takes a while.
-	fresh, err := newKeyRow(k.sealer, alg, now)
+	fresh, err := newKeyRow(k.sealer, current.Algorithm, now)
 	if err != nil {
 		return err
 	}
 	// Until it looks again, another server signs with the key that is retired
 	// here, and so a token of it may be about for that much longer.
 	removed := now.Add(k.config.Lifetime + k.config.settle())
-	return k.d.Atomically(ctx, func(ctx context.Context) error {
+	err = k.d.Atomically(ctx, func(ctx context.Context) error {
 		g := k.d.write(ctx).Model(&keyRow{}).Where("id = ? AND active > 0 AND retired = 0", current.ID).
 			Updates(map[string]any{"retired": mark(now), "removed": mark(removed)})
 		if err := settled(g, provider.ErrConflict); err != nil {
@@ -137,6 +138,10 @@ func (k *Keys) tryRotate(ctx context.Context, alg, actor string, now time.Time) 
 		}
 		return k.record(ctx, "rotate", next, actor, now)
 	})
+	if err == nil {
+		k.known.Store(nil) // the old one signs no longer, here at least
+	}
+	return err
 }
 
 // Reseal seals with the Sealer's first key what another one sealed, and returns
