@@ -58,7 +58,7 @@ func (a *Attempts) Attempt(ctx context.Context, key string, right bool) (bool, e
 				return err
 			}
 		}
-		counts = right
+		counts = true
 		return nil
 	})
 	if err != nil {

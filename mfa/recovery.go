@@ -67,14 +67,7 @@ func matches(phc, secret string) (bool, error) {
 
 // newRecoveryCodes returns new codes, as people get them and as they are kept.
 func newRecoveryCodes() (texts []string, kept []RecoveryCode, err error) {
-	seen := map[string]bool{}
-	for len(texts) < recoveryCodes {
-		code := randomText(codeSize)
-		if selector := code[:selectorSize]; !seen[selector] {
-			seen[selector] = true
-			texts = append(texts, grouped(code))
-		}
-	}
+	texts = drawRecoveryCodes(func() string { return randomText(codeSize) })
 	kept = make([]RecoveryCode, len(texts))
 	errs := make([]error, len(texts))
 	var all sync.WaitGroup
@@ -94,6 +87,20 @@ func newRecoveryCodes() (texts []string, kept []RecoveryCode, err error) {
 		}
 	}
 	return texts, kept, nil
+}
+
+// drawRecoveryCodes returns as many codes as an account gets, no two of which
+// have one selector.
+func drawRecoveryCodes(draw func() string) (texts []string) {
+	seen := map[string]bool{}
+	for len(texts) < recoveryCodes {
+		code := draw()
+		if selector := code[:selectorSize]; !seen[selector] {
+			seen[selector] = true
+			texts = append(texts, grouped(code))
+		}
+	}
+	return texts
 }
 
 // randomText returns n characters of alphabet, each worth 5 bits.

@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,21 @@ func TestRecoveryCodesAreTenOfEightyBits(t *testing.T) {
 	}
 	if len(secrets) != 10 || len(selectors) != 10 {
 		t.Errorf("%d secrets and %d selectors differ, want 10", len(secrets), len(selectors))
+	}
+}
+
+func TestNoTwoRecoveryCodesOfASetHaveOneSelector(t *testing.T) {
+	n := 0
+	texts := drawRecoveryCodes(func() string {
+		n++
+		return fmt.Sprintf("%04d%016d", n/2, n)
+	})
+	seen := map[string]bool{}
+	for _, text := range texts {
+		seen[text[:selectorSize]] = true
+	}
+	if len(texts) != 10 || len(seen) != 10 {
+		t.Errorf("%d codes with %d selectors, want 10: %q", len(texts), len(seen), texts)
 	}
 }
 

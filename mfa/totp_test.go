@@ -3,6 +3,7 @@ package mfa
 import (
 	"bytes"
 	"encoding/base32"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -125,22 +126,22 @@ func TestACodeFitsAsFarAsTheHintGoesAndIsGoodInTheWindow(t *testing.T) {
 // TO-6
 func TestACodeIsItsDigitsWithOrWithoutSpaces(t *testing.T) {
 	for in, want := range map[string]string{
-		"123456":                    "123456",
-		" 123 456 ":                 "123456",
-		"1 2 3 4 5 6":               "123456",
-		"123\u00a0456":              "123456",
-		"123\u202f456":              "123456",
-		"":                          "",
-		"12345":                     "",
-		"1234567":                   "",
-		"12345a":                    "",
-		"123-456":                   "",
-		"123456\n":                  "",
-		"123456\x00":                "",
-		"+12345":                    "",
-		"１２３４５６":                    "", // digits, but not ASCII
-		"١٢٣":                       "", // six bytes
-		strings.Repeat(" ", 100000): "",
+		"123456":                           "123456",
+		" 123 456 ":                        "123456",
+		"1 2 3 4 5 6":                      "123456",
+		"123\u00a0456":                     "123456",
+		"123\u202f456":                     "123456",
+		"":                                 "",
+		"12345":                            "",
+		"1234567":                          "",
+		"12345a":                           "",
+		"123-456":                          "",
+		"123456\n":                         "",
+		"123456\x00":                       "",
+		"+12345":                           "",
+		"１２３４５６":                           "", // digits, but not ASCII
+		"١٢٣":                              "", // six bytes
+		strings.Repeat(" ", 59) + "123456": "", // nobody means that
 	} {
 		if got := normalCode(in, 6); got != want {
 			t.Errorf("%.20q is read as %q, want %q", in, got, want)
@@ -208,6 +209,7 @@ func TestASecretShowsNothingHoweverItIsPrinted(t *testing.T) {
 	for _, form := range []string{
 		string(s), s.base32(), fmt.Sprintf("%x", []byte(s)), fmt.Sprintf("%X", []byte(s)),
 		strings.Trim(fmt.Sprint([]byte(s)), "[]"), base32.HexEncoding.EncodeToString(s),
+		base64.StdEncoding.EncodeToString(s),
 	} {
 		if strings.Contains(out.String(), form) {
 			t.Errorf("shows %q", form)
