@@ -24,5 +24,27 @@
 //
 // A flow that began in a browser with a session is pinned to the session's
 // user ([Flow.Pinned]); [Switched] is the one way out, and it leaves every
-// proof behind.
+// proof behind. An id_token_hint pins it to the user it names, with no way out.
+//
+// # Decisions
+//
+// The password is the first door, even where a passkey alone would reach the
+// level: a code is asked of nobody who has not given it, because codes are
+// counted against an account, and an old browser is easily found.
+//
+// max_age and the end of a session concern what was proven before the request.
+// What is proven on the way counts until the flow is over; a limit of seconds
+// would otherwise ask for one factor while the other grows too old, for ever.
+// A proof from a session is dated before the request, always.
+//
+// A first factor is enrolled on a password not older than [PasswordLifetime],
+// and only where there is no factor at all; a further one on a recovery code
+// not older than [FactorLifetime]. A recovery code that does not reach the
+// level so leads to one that does.
+//
+// Levels that a request names are a demand, by acr_values as by claims, of
+// which the strongest holds. One below the floor means the floor, and comes
+// after those that are not. The token names the strongest of them that was
+// reached, so its acr may be weaker than the proofs, never stronger; whoever
+// decides later, at a refresh, asks the proofs ([Policy.Allows]).
 package authflow
