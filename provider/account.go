@@ -261,12 +261,14 @@ func (p *Provider) signedOut() answer {
 	}
 }
 
-// replaceFactor begins to put a new factor in the place of the old one.
+// replaceFactor begins to put a new factor in the place of the old one. A first
+// one is not set up here: the step-up asks for the password again, and for a
+// ticket if it takes one.
 func (p *Provider) replaceFactor(ctx context.Context, r *request, h *holder) (answer, error) {
 	if !h.status.Enrolled.Has(authflow.OTP) && !h.status.MayEnroll {
 		return answer{location: p.url("/account")}, nil
 	}
-	if h.status.Enrolled != 0 && !h.proven(r) {
+	if !h.proven(r) {
 		return answer{}, errStepUp
 	}
 	verdict, err := p.config.Factor.Begin(ctx, h.user.Subject, h.session.ID, h.user.Username, "")
@@ -379,7 +381,7 @@ func (p *Provider) confirmFactor(ctx context.Context, r *request, v url.Values) 
 	if err != nil || h == nil || !h.status.Pending || v.Get("step") != "confirm" {
 		return back, err
 	}
-	if h.status.Enrolled != 0 && !h.proven(r) {
+	if !h.proven(r) {
 		return answer{}, errStepUp
 	}
 	if strings.TrimSpace(v.Get("code")) == "" {
