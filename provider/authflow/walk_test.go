@@ -199,9 +199,10 @@ func (a ask) turn(w world, d Demand, c *chart, visit func(world)) error {
 // tryAll judges w at m and at whatever m may turn into, moves on from it, and
 // returns where w stands at m.
 func (a ask) tryAll(w world, m Moment, c *chart, visit func(world)) (at place, err error) {
+	later := m.Now.After(w.now)
 	for _, turn := range turns {
-		if turn.name != "" && at.step == Denied && !a.silent {
-			return at, nil // it was over before it turned
+		if turn.name != "" && (later || at.step == Denied && !a.silent) {
+			return at, nil // time is a turn of its own; and what is over stays so
 		}
 		turned := m
 		turn.apply(&turned)
@@ -220,9 +221,6 @@ func (a ask) tryAll(w world, m Moment, c *chart, visit func(world)) (at place, e
 		if err := a.move(w, turned, to, c, visit); err != nil {
 			return at, fmt.Errorf("%s: %w", turn.name, err)
 		}
-	}
-	if !m.Now.Equal(w.now) {
-		return at, nil
 	}
 	ended := m
 	ended.SessionEnded = true
