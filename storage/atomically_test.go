@@ -208,6 +208,27 @@ func TestCommitsAreCounted(t *testing.T) {
 	})
 }
 
+// A browser that hangs up must not cost the one connection that writes.
+func TestACancelledTransactionLeavesTheWriterAlone(t *testing.T) {
+	d := open(t, storage.Config{DSN: engines[0].dsn(t)})
+	must(t, d.Write(t.Context()).Exec("CREATE TEMP TABLE mine (id INTEGER)").Error) // gone with its connection
+	ctx, cancel := context.WithCancel(t.Context())
+	err := d.Atomically(ctx, func(ctx context.Context) error {
+		must(t, d.CreateFlow(ctx, provider.Flow{ID: "f"}))
+		cancel()
+		return d.CreateFlow(ctx, provider.Flow{ID: "g"})
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	if err := d.Write(t.Context()).Exec("INSERT INTO mine VALUES (1)").Error; err != nil {
+		t.Errorf("it is another connection now: %v", err)
+	}
+	if n := rows(t, d, "flows"); n != 0 {
+		t.Errorf("%d flows were written, want none", n)
+	}
+}
+
 // A command beside a running server: both read and then write.
 func TestTwoProcessesTakeTurns(t *testing.T) {
 	for _, e := range engines {

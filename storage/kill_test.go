@@ -10,19 +10,27 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/storage"
 )
 
-// killedEnv names the database that this test binary, begun anew as a child,
-// writes to until it is killed.
-const killedEnv = "STORAGE_TEST_KILLED"
+// Environment variables with the DSN of a database for what this test binary
+// does when it is begun anew, as a child.
+const (
+	killedEnv   = "STORAGE_TEST_KILLED"   // writes until it is killed
+	provokedEnv = "STORAGE_TEST_PROVOKED" // makes every mistake with secrets in it
+)
 
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv(killedEnv); dsn != "" {
 		fmt.Fprintln(os.Stderr, writeUntilKilled(dsn))
 		os.Exit(1)
+	}
+	if dsn := os.Getenv(provokedEnv); dsn != "" {
+		provoke(dsn)
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -77,8 +85,9 @@ func TestAfterAKillEverythingOrNothingIsThere(t *testing.T) {
 	t.Logf("%d transactions survived %d kills", len(committed), kills)
 }
 
-// killed starts a child on the database and kills it after n transactions, at
-// whatever point the next one has got to. It returns what the child committed.
+// killed starts a child on the database and kills it a moment after its n-th
+// transaction, at whatever point it has got to. It returns what the child has
+// committed.
 func killed(t *testing.T, dsn string, n int) (committed []string) {
 	t.Helper()
 	self, err := os.Executable()
@@ -93,6 +102,8 @@ func killed(t *testing.T, dsn string, n int) (committed []string) {
 	for lines.Scan() {
 		committed = append(committed, lines.Text())
 		if len(committed) == n {
+			// At once would always be at the same point of the next one.
+			time.Sleep(mathrand.N(10 * time.Millisecond))
 			must(t, child.Process.Kill())
 		}
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -58,18 +59,25 @@ func (d *DB) Migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("storage: migrate: %w", err)
 	}
-	if err := d.checkSchema(ctx); err == nil || errors.Is(err, errNewer) {
-		return err
-	}
-	if _, err := p.Up(ctx); err != nil {
-		// SQLite has no lock that goose could hold: another process may have
-		// done it in the meantime.
-		if d.checkSchema(ctx) == nil {
-			return nil
+	for {
+		before, err := d.applied(ctx)
+		if err != nil {
+			return fmt.Errorf("storage: migrate: %w", err)
 		}
-		return fmt.Errorf("storage: migrate: %w", err)
+		if err := d.checkSchema(ctx); err == nil || errors.Is(err, errNewer) {
+			return err
+		}
+		_, failed := p.Up(ctx)
+		after, err := d.applied(ctx)
+		if err != nil {
+			return fmt.Errorf("storage: migrate: %w", err)
+		}
+		// SQLite has no lock that goose could hold. If it failed because another
+		// process was a step ahead, it goes on from there.
+		if len(after) == len(before) {
+			return fmt.Errorf("storage: migrate: %w", cmp.Or(failed, ErrSchema))
+		}
 	}
-	return nil
 }
 
 // MigrationStatus returns every step of the schema that this program knows, in

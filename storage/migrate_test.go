@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pressly/goose/v3/lock"
 	"gorm.io/gorm/schema"
 
 	"github.com/sallyport-id/sallyport/storage"
@@ -169,6 +170,28 @@ func TestOfManyThatMigrateAtOnceAllSucceed(t *testing.T) {
 			all.Wait()
 		})
 	}
+}
+
+func TestOfManyServersOneMigrates(t *testing.T) {
+	d, err := storage.Open(t.Context(), storage.Config{DSN: engines[1].dsn(t), AnySchema: true})
+	must(t, err)
+	defer d.Close()
+	must(t, d.Atomically(t.Context(), func(ctx context.Context) error {
+		if err := d.Write(ctx).Exec("SELECT pg_advisory_xact_lock(?)", lock.DefaultLockID).Error; err != nil {
+			return err
+		}
+		// While another server migrates, this one waits for as long as it may.
+		wait, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := d.Migrate(wait); err == nil {
+			t.Error("it did not wait")
+		}
+		return nil
+	}))
+	if got := schemaOf(t, d); got != "" {
+		t.Errorf("there are tables: %s", got)
+	}
+	must(t, d.Migrate(t.Context()))
 }
 
 // schemaOf returns the whole schema as text, without goose's own table.
