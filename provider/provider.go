@@ -262,9 +262,11 @@ func (p *Provider) Routes() ([]Route, error) {
 
 // routes draws the map of the provider.
 func (p *Provider) routes() {
-	m := mux.NewRouter().UseEncodedPath()
+	// The router is not to answer by itself: it would send //authorize to
+	// /authorize with a 301 that can be kept, and none of our headers.
+	m := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	m.NotFoundHandler = p.serve(page, func(*request) (answer, error) { return answer{}, errNotFound })
-	m.MethodNotAllowedHandler = p.serve(page, func(*request) (answer, error) { return answer{}, errMethod })
+	m.MethodNotAllowedHandler = p.serve(page, p.methodNotAllowed)
 	base := p.issuer.Path
 	on := func(method, path string, k kind, h handler) {
 		m.Handle(base+path, p.serve(k, h)).Methods(method)
@@ -296,6 +298,22 @@ func (p *Provider) routes() {
 	on("GET", "/assets/{name}", page, p.asset)
 	p.router = m
 	p.handler = m
+}
+
+// methodNotAllowed says which methods the path has (RFC 9110 section 15.5.6).
+func (p *Provider) methodNotAllowed(r *request) (answer, error) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := *r.Request
+		other.Method = method
+		var match mux.RouteMatch
+		if p.router.Match(&other, &match) && match.MatchErr == nil {
+			allowed = append(allowed, method)
+		}
+	}
+	a := p.failure(r, page, errMethod)
+	a.header["Allow"] = strings.Join(allowed, ", ")
+	return a, nil
 }
 
 // url returns the URL of a path under the issuer.
