@@ -20,33 +20,44 @@ type dump map[string][]string
 // dumped returns what is in the database at dsn: all tables, or those named.
 func dumped(t testing.TB, dsn string, tables ...string) dump {
 	t.Helper()
-	driver, name, list := "pgx", dsn, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`
-	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
-		driver, name, list = "sqlite", "file:"+path+"?mode=ro", `SELECT name FROM sqlite_master WHERE type = 'table'`
+	list := `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`
+	if strings.HasPrefix(dsn, "sqlite:") {
+		list = `SELECT name AS tablename FROM sqlite_master WHERE type = 'table'`
 	}
-	db, err := sql.Open(driver, name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := opened(t, dsn)
 	defer db.Close()
 	if len(tables) == 0 {
 		for _, row := range query(t, db, list) {
-			tables = append(tables, strings.TrimPrefix(row, "name="))
+			tables = append(tables, strings.TrimPrefix(row, "tablename="))
 		}
 	}
 	d := dump{}
 	for _, table := range tables {
-		table = strings.TrimPrefix(table, "tablename=")
 		d[table] = query(t, db, `SELECT * FROM "`+table+`"`)
 	}
 	return d
 }
 
+// opened returns the database at dsn, past storage, for reading.
+func opened(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	driver, name := "pgx", dsn
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		driver, name = "sqlite", "file:"+path+"?mode=ro"
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
 // query returns the rows of a query in an order that does not depend on the
 // database. Bytes are written as they are.
-func query(t testing.TB, db *sql.DB, q string) (all []string) {
+func query(t testing.TB, db *sql.DB, q string, args ...any) (all []string) {
 	t.Helper()
-	rows, err := db.Query(q)
+	rows, err := db.Query(q, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
