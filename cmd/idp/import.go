@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/userfile"
-	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/storage"
 )
 
@@ -118,6 +117,21 @@ func (i *importing) bad(line int, err error) {
 	fmt.Fprintf(i.cli.err, "line %d: %s\n", line, plainText(err))
 }
 
+// importFactor makes the secret in uri, if there is one, the second factor of
+// who was imported. Whoever has enrolled here keeps that.
+func (i *importing) importFactor(ctx context.Context, r storage.Imported, uri string) error {
+	if uri == "" {
+		return nil
+	}
+	if r.Updated {
+		d, err := i.house.factors.Describe(ctx, r.Subject)
+		if err != nil || !d.Enrolled.IsZero() {
+			return err
+		}
+	}
+	return i.house.factors.Import(ctx, r.Subject, uri)
+}
+
 // flush imports the batch in one transaction.
 func (i *importing) flush(ctx context.Context) error {
 	if len(i.batch) == 0 {
@@ -135,15 +149,10 @@ func (i *importing) flush(ctx context.Context) error {
 			return err
 		}
 		for n, r := range results {
-			uri := i.batch[n].Record.OTPAuth
-			if r.Err != nil || uri == "" {
+			if r.Err != nil {
 				continue
 			}
-			err := i.house.factors.Import(ctx, r.Subject, uri)
-			if r.Updated && errors.Is(err, mfa.ErrEnrolled) {
-				continue // whoever has enrolled here keeps that
-			}
-			if err != nil {
+			if err := i.importFactor(ctx, r, i.batch[n].Record.OTPAuth); err != nil {
 				return err
 			}
 		}

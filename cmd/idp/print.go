@@ -18,9 +18,19 @@ func (c *cli) report(v any, human func(w io.Writer)) error {
 		e.SetIndent("", "  ")
 		return e.Encode(v)
 	}
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	human(w)
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	// Empty cells at the end of a line are padded like others.
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(c.out, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // row writes one line of a table. Cells are what someone typed somewhere, and
@@ -34,7 +44,7 @@ func row(w io.Writer, cells ...string) {
 			return r
 		}, cell)
 	}
-	fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t "))
+	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
 // moment returns t for people, "never" if there is none.

@@ -57,6 +57,10 @@ func serve(ctx context.Context, conf config.Config, log *slog.Logger, started fu
 	if err := h.keys.RotateIfDue(ctx); err != nil {
 		return err
 	}
+	// If the keys do not open, it is better known now than at the first token.
+	if _, err := h.keys.Published(ctx); err != nil {
+		return err
+	}
 	proxies, err := trusted(conf)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func (c Config) logged(next http.Handler) http.Handler {
 			c.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 				slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 				slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
-				slog.Duration("took", time.Since(began)), slog.String("address", c.Proxies.ClientAddress(r)))
+				slog.Float64("ms", float64(time.Since(began).Microseconds())/1000), slog.String("address", c.Proxies.ClientAddress(r)))
 		}()
 		next.ServeHTTP(rec, r)
 	})

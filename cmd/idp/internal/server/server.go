@@ -76,7 +76,7 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 	if grace == 0 {
 		grace = 20 * time.Second
 	}
-	c.Log.Info("stopping", "grace", grace)
+	c.Log.Info("stopping", "grace", grace.String())
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := s.Shutdown(bounded); err != nil {
