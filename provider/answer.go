@@ -151,11 +151,9 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 	case errors.Is(err, ErrBusy), errors.Is(err, ErrConflict), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		fault, status = templates.FaultBusy, http.StatusServiceUnavailable
 	}
-	r.notices = nil
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError
-		r.events = nil // the transaction that held them is gone
 	}
 	p.log.Log(r.Context(), level, "request refused", "request_id", r.id, "method", r.Method,
 		"path", r.URL.Path, "status", status, "address", r.address, "error", err)
@@ -216,13 +214,17 @@ func (p *Provider) record(ctx context.Context, r *request, e Event) error {
 	return nil
 }
 
-// atomically is Store.Atomically for r: when fn is called again, what it told
-// the first time is forgotten.
+// atomically is Store.Atomically for r: what is undone, because fn is called
+// again or failed, is not told.
 func (p *Provider) atomically(r *request, fn func(ctx context.Context) error) error {
-	return p.store.Atomically(r.Context(), func(ctx context.Context) error {
+	err := p.store.Atomically(r.Context(), func(ctx context.Context) error {
 		r.events, r.notices = nil, nil
 		return fn(ctx)
 	})
+	if err != nil {
+		r.events, r.notices = nil, nil
+	}
+	return err
 }
 
 // write sends a.

@@ -25,11 +25,8 @@ var errElsewhere = errors.New("provider: flow of another browser")
 // GET /authorize would.
 func (p *Provider) showFlow(r *request) (answer, error) {
 	t, err := p.flowOf(r)
-	if errors.Is(err, errElsewhere) {
-		return p.elsewhere(r), nil
-	}
 	if err != nil {
-		return answer{}, err
+		return p.unlessElsewhere(r, err)
 	}
 	step, err := t.next()
 	switch {
@@ -70,13 +67,16 @@ func (p *Provider) flow(ctx context.Context, r *request) (Flow, error) {
 	return f, nil
 }
 
-// elsewhere answers for a flow that is not there, or not this browser's: the
-// same, so that nobody learns which.
-func (p *Provider) elsewhere(r *request) answer {
+// unlessElsewhere returns err, but answers for a flow that is not there or not
+// this browser's: the same, so that nobody learns which.
+func (p *Provider) unlessElsewhere(r *request, err error) (answer, error) {
+	if !errors.Is(err, errElsewhere) {
+		return answer{}, err
+	}
 	return answer{
 		status: http.StatusForbidden,
 		page:   templates.Ended{Kind: templates.EndedElsewhere, RequestID: r.id},
-	}
+	}, nil
 }
 
 // show returns the page of a step, with what was wrong with the last answer.
@@ -197,11 +197,8 @@ func (p *Provider) codesPage(ctx context.Context, r *request, subject, binding s
 // downloadCodes gives new recovery codes as a file, while their page is shown.
 func (p *Provider) downloadCodes(r *request) (answer, error) {
 	t, err := p.flowOf(r)
-	if errors.Is(err, errElsewhere) {
-		return p.elsewhere(r), nil
-	}
 	if err != nil {
-		return answer{}, err
+		return p.unlessElsewhere(r, err)
 	}
 	step, err := t.next()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gorilla/mux"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
@@ -51,18 +52,9 @@ func (p *Provider) postFlow(r *request) (answer, error) {
 		return answer{}, refusal
 	}
 	r.PostForm = v
-	t, err := p.flowOf(r)
-	if errors.Is(err, errElsewhere) {
-		return p.elsewhere(r), nil
-	}
-	if err != nil {
-		return answer{}, err
-	}
-	// A password is hashed before the transaction, which would be held up by
-	// it. What it came to counts in the transaction only.
-	if at, err := t.next(); err == nil && at == authflow.AskPassword && v.Get("step") == "password" {
-		if err := p.authenticate(r, v); err != nil {
-			return answer{}, err
+	if v.Get("step") == "password" {
+		if err := p.prepare(r, v); err != nil {
+			return p.unlessElsewhere(r, err)
 		}
 	}
 	var a answer
@@ -73,9 +65,26 @@ func (p *Provider) postFlow(r *request) (answer, error) {
 	})
 	if errors.Is(err, ErrConflict) {
 		// A double click, or another tab: it was quicker.
-		return answer{location: p.flowURL(t.flow.ID)}, nil
+		return answer{location: p.flowURL(mux.Vars(r.Request)["id"])}, nil
 	}
-	return a, err
+	if err != nil {
+		return p.unlessElsewhere(r, err)
+	}
+	return a, nil
+}
+
+// prepare has a password looked at before the transaction, which hashing would
+// hold up, if the flow waits for one at all. What it came to counts in the
+// transaction only.
+func (p *Provider) prepare(r *request, v url.Values) error {
+	t, err := p.flowOf(r)
+	if err != nil {
+		return err
+	}
+	if at, err := t.next(); err != nil || at != authflow.AskPassword {
+		return nil
+	}
+	return p.authenticate(r, v)
 }
 
 // advance takes the flow one step on, in the transaction of ctx: load, derive
@@ -107,8 +116,10 @@ func (p *Provider) advance(ctx context.Context, r *request, v url.Values) (answe
 			return answer{}, fmt.Errorf("applying %v: %w", e.Kind, err)
 		}
 	}
-	if err := p.observe(ctx, t, r.now); err != nil {
-		return answer{}, err
+	if problem == nil || len(events) > 0 {
+		if err := p.observe(ctx, t, r.now); err != nil {
+			return answer{}, err
+		}
 	}
 	return p.settle(ctx, r, t, len(events) > 0, problem)
 }

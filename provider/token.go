@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
 )
 
 // token is the token endpoint (RFC 6749 section 3.2): read the grant, let the
-// engine judge, and store in one transaction what that used up.
+// engine judge, and store in one statement what that used up.
 func (p *Provider) token(r *request) (answer, error) {
 	ctx := r.Context()
 	v, err := r.body()
@@ -44,14 +45,15 @@ func (p *Provider) token(r *request) (answer, error) {
 		r.events = append(r.events, r.happened(EventToken, Success, "", client.ID))
 		return answer{json: tokens.Body}, nil
 	}
-	err = p.atomically(r, func(ctx context.Context) error { return p.use(ctx, r, client, g, tokens) })
+	err = p.use(ctx, g, tokens, r.now)
 	if errors.Is(err, ErrSpent) || errors.Is(err, ErrConflict) {
 		// Someone was quicker with the same code or token: used twice.
 		return answer{}, p.reused(r, client, g.ID, engine.Refuse("invalid_grant", "It has been used already."))
 	}
 	if err != nil {
-		return answer{}, err
+		return answer{}, fmt.Errorf("storing what the tokens used up: %w", err)
 	}
+	r.events = append(r.events, r.happened(EventToken, Success, g.Subject, client.ID))
 	return answer{json: tokens.Body}, nil
 }
 
@@ -110,20 +112,20 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (bool, error) 
 	return consent.covers(g.Scopes), nil
 }
 
-// use stores what tokens used up.
-func (p *Provider) use(ctx context.Context, r *request, c Client, g *engine.Grant, tokens engine.Tokens) error {
-	idle := r.now.Add(p.config.Lifetimes.RefreshIdle)
+// use stores what tokens used up. It is one conditional statement, and so a
+// transaction of its own.
+func (p *Provider) use(ctx context.Context, g *engine.Grant, tokens engine.Tokens, now time.Time) error {
+	idle := now.Add(p.config.Lifetimes.RefreshIdle)
 	if idle.After(g.Ends) {
 		idle = g.Ends
 	}
-	r.events = append(r.events, r.happened(EventToken, Success, g.Subject, c.ID))
 	switch {
 	case tokens.Spend && tokens.Refresh:
-		return p.store.SpendCode(ctx, g.ID, 1, r.now, idle)
+		return p.store.SpendCode(ctx, g.ID, 1, now, idle)
 	case tokens.Spend:
-		return p.store.SpendCode(ctx, g.ID, 0, r.now, g.Ends)
+		return p.store.SpendCode(ctx, g.ID, 0, now, g.Ends)
 	case tokens.Rotate:
-		return p.store.RotateGrant(ctx, g.ID, g.Generation, r.now, idle)
+		return p.store.RotateGrant(ctx, g.ID, g.Generation, now, idle)
 	}
 	return errors.New("provider: tokens of nothing")
 }
