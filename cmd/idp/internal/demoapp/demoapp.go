@@ -90,7 +90,8 @@ func New(c Config) *App {
 	m.HandleFunc("GET /login", a.login)
 	m.HandleFunc("GET /callback", a.callback)
 	m.HandleFunc("POST /logout", a.logout)
-	m.HandleFunc("GET /style.css", style)
+	m.HandleFunc("GET /style.css", file)
+	m.HandleFunc("GET /icon.svg", file)
 	a.handler = http.NewCrossOriginProtection().Handler(m)
 	return a
 }
@@ -98,7 +99,7 @@ func New(c Config) *App {
 // ServeHTTP answers a browser.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
@@ -106,12 +107,21 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
+	declined := r.URL.Query().Has("declined")
 	l := a.current(r)
 	if l == nil {
-		a.render(w, http.StatusOK, "welcome", nil)
+		notice := ""
+		if declined {
+			notice = "You did not sign in, and nothing was shared."
+		}
+		a.render(w, http.StatusOK, "welcome", notice)
 		return
 	}
-	a.render(w, http.StatusOK, "signedin", a.describe(l, time.Now()))
+	p := a.describe(l, time.Now())
+	if declined {
+		p.Notice = "You did not sign in again. Everything is as it was before."
+	}
+	a.render(w, http.StatusOK, "signedin", p)
 }
 
 // login sends the browser to the provider. With prompt=login the provider asks
@@ -164,10 +174,11 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// refused shows why the provider gave no code.
+// refused says why the provider gave no code. Whoever was signed in before still
+// is.
 func (a *App) refused(w http.ResponseWriter, r *http.Request, code, description string) {
 	if code == "access_denied" {
-		a.render(w, http.StatusOK, "welcome", "You did not sign in, and nothing was shared.")
+		http.Redirect(w, r, "/?declined", http.StatusSeeOther)
 		return
 	}
 	a.fail(w, r, http.StatusBadRequest, fmt.Sprintf("The provider says: %s (%s)", description, code), nil)

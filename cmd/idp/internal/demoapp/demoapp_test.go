@@ -146,7 +146,7 @@ func TestSigningInShowsWhoAndHow(t *testing.T) {
 	}
 	status, body := w.answer(t)
 	for _, want := range []string{
-		"Hello", "Ada &lt;b&gt;Byron&lt;/b&gt;", "with a password and a one-time code", "two factors", "acr mfa", "just now",
+		"Hello", "Ada &lt;b&gt;Byron&lt;/b&gt;", "a password and a one-time code", "amr pwd otp", "two factors", "acr mfa", "just now", "auth_time 1",
 		"ada@example.com (verified)", "admins, staff", "1 Quay, Harbour", "&#34;amr&#34;: [",
 	} {
 		if status != 200 || !strings.Contains(body, want) {
@@ -165,6 +165,20 @@ func TestSigningInShowsWhoAndHow(t *testing.T) {
 	resp.Body.Close()
 	if _, body := w.get(t, "/"); !strings.Contains(body, "Welcome") {
 		t.Error("signing out did not sign out")
+	}
+}
+
+func TestSayingNoIsTakenForAnAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.get(t, "/login")
+	if _, body := w.answer(t, "error", "access_denied"); !strings.Contains(body, "Welcome") || !strings.Contains(body, "nothing was shared") {
+		t.Errorf("the page says %s", body)
+	}
+	w.get(t, "/login")
+	w.answer(t)
+	w.get(t, "/login?again=1")
+	if _, body := w.answer(t, "error", "access_denied"); !strings.Contains(body, "Hello") || !strings.Contains(body, "did not sign in again") {
+		t.Errorf("someone who was signed in before sees %s", body)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-//go:embed pages.html style.css
+//go:embed pages.html style.css icon.svg
 var files embed.FS
 
 var pages = template.Must(template.ParseFS(files, "pages.html"))
@@ -30,20 +30,22 @@ func (a *App) render(w http.ResponseWriter, status int, name string, data any) {
 	b.WriteTo(w)
 }
 
-func style(w http.ResponseWriter, r *http.Request) {
-	http.ServeFileFS(w, r, files, "style.css")
+// file serves the file that the request names.
+func file(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, files, strings.TrimPrefix(r.URL.Path, "/"))
 }
 
 // A profile is what the page of someone who is signed in shows.
 type profile struct {
+	Notice        string // what has just happened
 	Name, Initial string
 	Issuer        string
 
-	How     string // the methods, in words
-	Level   string
-	ACR     string
-	When    string // auth_time, in words
-	Instant string // the same, for machines
+	How, AMR   string // the methods, in words and as they came
+	Level, ACR string
+	When       string // auth_time, in words
+	Instant    string // the same, for machines
+	AuthTime   int64
 
 	Facts []fact
 
@@ -64,8 +66,9 @@ func (a *App) describe(l *login, now time.Time) profile {
 	at := time.Unix(l.claims.AuthTime, 0).UTC()
 	return profile{
 		Name: name, Initial: initial(name), Issuer: a.config.Issuer,
-		How: methods(l.claims.AMR), Level: level(l.claims.ACR), ACR: l.claims.ACR,
-		When: ago(at, now), Instant: at.Format(time.RFC3339),
+		How: methods(l.claims.AMR), AMR: strings.Join(l.claims.AMR, " "),
+		Level: level(l.claims.ACR), ACR: l.claims.ACR,
+		When: ago(at, now), Instant: at.Format(time.RFC3339), AuthTime: l.claims.AuthTime,
 		Facts:   facts(claims),
 		IDToken: indent(l.idToken), Userinfo: indent(l.userinfo),
 	}
@@ -90,11 +93,11 @@ func methods(amr []string) string {
 	}
 	switch n := len(names); n {
 	case 0:
-		return "in a way that was not told"
+		return "something that was not told"
 	case 1:
-		return "with " + names[0]
+		return names[0]
 	default:
-		return "with " + strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
 	}
 }
 
@@ -127,7 +130,7 @@ func ago(at, now time.Time) string {
 
 // claimNames are the claims that the page shows in words, in order.
 var claimNames = []fact{
-	{"name", "Name"}, {"nickname", "Nickname"}, {"preferred_username", "User name"},
+	{"name", "Name"}, {"nickname", "Nickname"}, {"preferred_username", "Username"},
 	{"email", "Email"}, {"phone_number", "Phone"}, {"address", "Address"},
 	{"birthdate", "Date of birth"}, {"gender", "Gender"}, {"website", "Website"},
 	{"locale", "Language"}, {"zoneinfo", "Time zone"}, {"groups", "Groups"},
