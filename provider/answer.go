@@ -115,9 +115,16 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 
 // crossOrigin reports whether a form was not posted by one of our own pages.
 func (p *Provider) crossOrigin(r *http.Request) bool {
+	own := p.issuer.Scheme + "://" + p.issuer.Host
+	// Of browsers without Sec-Fetch-Site the standard library compares Origin
+	// with the Host alone: our name over plain http would pass, and any other
+	// name that has been made to lead here.
+	if origin := r.Header.Get("Origin"); origin != "" && origin != own && r.Header.Get("Sec-Fetch-Site") == "" {
+		return true
+	}
 	c := http.NewCrossOriginProtection()
 	// Behind a proxy the Host may be another; the issuer is what counts.
-	if err := c.AddTrustedOrigin(p.issuer.Scheme + "://" + p.issuer.Host); err != nil {
+	if err := c.AddTrustedOrigin(own); err != nil {
 		return true
 	}
 	return c.Check(r) != nil
