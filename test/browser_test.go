@@ -205,8 +205,13 @@ func newApp(t testing.TB, net hosts, id, secret string) *app {
 	if err != nil {
 		t.Fatal(err)
 	}
+	endpoint := p.Endpoint()
+	if secret != "" {
+		// Left to find it out, x/oauth2 asks twice when it is refused.
+		endpoint.AuthStyle = oauth2.AuthStyleInHeader
+	}
 	return &app{t: t, ctx: ctx, provider: p, config: oauth2.Config{
-		ClientID: id, ClientSecret: secret, Endpoint: p.Endpoint(), RedirectURL: appURL,
+		ClientID: id, ClientSecret: secret, Endpoint: endpoint, RedirectURL: appURL,
 		Scopes: []string{"openid", "profile", "email", "groups"},
 	}}
 }
