@@ -178,8 +178,11 @@ func (c Config) check() error {
 		return missing("Attempts")
 	case c.Keys == nil:
 		return missing("Keys")
-	case c.Lifetimes.Code < 0 || c.Lifetimes.Code > time.Minute:
+	case c.Lifetimes.Code > time.Minute:
 		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
+	case min(c.Lifetimes.Session, c.Lifetimes.Idle, c.Lifetimes.Code, c.Lifetimes.AccessToken,
+		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh) < 0:
+		return fmt.Errorf("%w: Lifetimes must not be negative", ErrConfig)
 	}
 	ladder := c.Ladder
 	if ladder == nil {
@@ -231,8 +234,15 @@ func peer(r *http.Request) string {
 	return host
 }
 
-// ServeHTTP answers every path under the issuer.
-func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+// ServeHTTP answers every path under the issuer. The zero Provider answers
+// nobody.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p.handler == nil {
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		return
+	}
+	p.handler.ServeHTTP(w, r)
+}
 
 // A Route is one door of the provider.
 type Route struct {
@@ -242,6 +252,9 @@ type Route struct {
 
 // Routes returns every route there is, as the router knows them.
 func (p *Provider) Routes() ([]Route, error) {
+	if p.router == nil {
+		return nil, nil
+	}
 	var all []Route
 	err := p.router.Walk(func(route *mux.Route, _ *mux.Router, _ []*mux.Route) error {
 		path, err := route.GetPathTemplate()
