@@ -229,7 +229,7 @@ func TestTheDemoFromTheFirstSignInToTheNextStart(t *testing.T) {
 	if got := v.at.String(); got != d.app+"/" {
 		t.Fatalf("landed at %s, want the app:\n%s", got, v.page)
 	}
-	v.sees("Hello, <bdi>Ada Byron</bdi>", "with a password and a one-time code", "two factors", "acr mfa",
+	v.sees("Hello, <bdi>Ada Byron</bdi>", "a password and a one-time code", "two factors", "mfa",
 		"ada@example.com (verified)", "44 20 7946 0018", "London", "engines, mathematics", "&#34;otp&#34;")
 
 	// Again: no enrolment and no consent, but a password and a code. The step

@@ -43,7 +43,8 @@ func scripts(t *testing.T, dir string, environ []string) {
 			if err := l.Close(); err != nil {
 				return err
 			}
-			e.Vars = append(append(e.Vars, environ...), "PORT="+strconv.Itoa(port))
+			e.Vars = append(append(e.Vars, environ...), "PORT="+strconv.Itoa(port),
+				"GORACE=atexit_sleep_ms=10") // of a race detector that would wait a second at each end
 			return os.WriteFile(e.WorkDir+"/idp.yaml", fmt.Appendf(nil, scriptConfig, port, port), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"get": get},

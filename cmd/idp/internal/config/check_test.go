@@ -1,22 +1,16 @@
 package config_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sallyport-id/sallyport/cmd/idp/internal/certtest"
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
 )
 
@@ -123,8 +117,8 @@ func TestAGoodConfigurationIsAccepted(t *testing.T) {
 // AD-1: each is refused with its key and the reason, and nothing else is said.
 func TestUnsafeConfigurationIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	other := writeCertificate(t, dir, "a")
-	writeCertificate(t, dir, "b")
+	certtest.Write(t, dir+"/a")
+	certtest.Write(t, dir+"/b")
 	write(t, filepath.Join(dir, "file"), "text")
 	write(t, filepath.Join(dir, "empty"), "\n")
 	write(t, filepath.Join(dir, "short"), "hunter2")
@@ -164,7 +158,7 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 		{"tls.key", "cannot be read", []string{"tls.cert", dir + "/a.crt", "tls.key", dir + "/none.key"}},
 		{"tls.key", "is missing", []string{"tls.cert", dir + "/a.crt"}},
 		{"tls.cert", "is missing", []string{"tls.key", dir + "/a.key"}},
-		{"tls.cert", "no certificate with its key", []string{"tls.cert", other, "tls.key", dir + "/b.key"}},
+		{"tls.cert", "no certificate with its key", []string{"tls.cert", dir + "/a.crt", "tls.key", dir + "/b.key"}},
 
 		// The database and secrets.
 		{"database", "is missing", []string{"database", ""}},
@@ -372,28 +366,6 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	if ps != nil || string(c.Secrets.Sealing[0].Key) != key {
 		t.Errorf("the sealing key in a file was not read: %v", ps)
 	}
-}
-
-// writeCertificate writes name.crt and name.key into dir.
-func writeCertificate(t *testing.T, dir, name string) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, name)
-	write(t, path+".crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, path+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
-	return path + ".crt"
 }
 
 func FuzzParse(f *testing.F) {

@@ -1,7 +1,6 @@
 package notify_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"mime/quotedprintable"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/notify"
+	"github.com/sallyport-id/sallyport/cmd/idp/internal/notify/smtptest"
 	"github.com/sallyport-id/sallyport/provider"
 )
 
@@ -198,52 +197,8 @@ func TestTheQueueIsBoundedAndNobodyWaits(t *testing.T) {
 	})
 }
 
-// mailServer takes one mail and returns it.
-func mailServer(t *testing.T) (port int, got <-chan string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	mails := make(chan string, 1)
-	go func() {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		in := bufio.NewReader(conn)
-		fmt.Fprint(conn, "220 mail.example.com\r\n")
-		var all strings.Builder
-		for data := false; ; {
-			line, err := in.ReadString('\n')
-			if err != nil {
-				return
-			}
-			all.WriteString(line)
-			switch {
-			case data && line == ".\r\n":
-				data = false
-				mails <- all.String()
-				fmt.Fprint(conn, "250 ok\r\n")
-			case data:
-			case strings.HasPrefix(line, "DATA"):
-				data = true
-				fmt.Fprint(conn, "354 go on\r\n")
-			case strings.HasPrefix(line, "QUIT"):
-				fmt.Fprint(conn, "221 bye\r\n")
-				return
-			default:
-				fmt.Fprint(conn, "250 ok\r\n")
-			}
-		}
-	}()
-	return l.Addr().(*net.TCPAddr).Port, mails
-}
-
 func TestAMailGoesOutBySMTP(t *testing.T) {
-	port, got := mailServer(t)
+	port, got := smtptest.New(t)
 	deliver, err := notify.SMTP(config.SMTP{
 		Host: "127.0.0.1", Port: port, Security: "none", From: "Sallyport <id@example.com>",
 	})
@@ -268,7 +223,7 @@ func TestAMailGoesOutBySMTP(t *testing.T) {
 
 // Whoever is in between can take STARTTLS out of what a server says.
 func TestAServerWithoutTLSGetsNoMail(t *testing.T) {
-	port, got := mailServer(t)
+	port, got := smtptest.New(t)
 	deliver, err := notify.SMTP(config.SMTP{
 		Host: "127.0.0.1", Port: port, Security: "starttls", From: "id@example.com", Username: "me", Password: "hunter2",
 	})

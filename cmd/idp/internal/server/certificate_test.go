@@ -3,46 +3,18 @@ package server_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/sallyport-id/sallyport/cmd/idp/internal/certtest"
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/server"
 )
-
-// pair returns a certificate with a serial number, and its key.
-func pair(t *testing.T, serial int64) (cert, key []byte) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-}
 
 func put(t *testing.T, path string, text []byte) {
 	t.Helper()
@@ -54,7 +26,7 @@ func put(t *testing.T, path string, text []byte) {
 func TestACertificateIsReloadedWhenItsFilesChange(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	cert, key := pair(t, 1)
+	cert, key := certtest.Pair(t, 1)
 	put(t, certFile, cert)
 	put(t, keyFile, key)
 	var log bytes.Buffer
@@ -80,7 +52,7 @@ func TestACertificateIsReloadedWhenItsFilesChange(t *testing.T) {
 	}
 	check(1, "at first")
 
-	cert, key = pair(t, 2)
+	cert, key = certtest.Pair(t, 2)
 	put(t, certFile, cert)
 	check(1, "with a certificate whose key is still to come")
 	put(t, keyFile, key)
@@ -94,7 +66,7 @@ func TestACertificateIsReloadedWhenItsFilesChange(t *testing.T) {
 	}
 	check(2, "with no certificate")
 
-	cert, key = pair(t, 3)
+	cert, key = certtest.Pair(t, 3)
 	put(t, certFile, cert)
 	put(t, keyFile, key)
 	check(3, "with all in order again")
