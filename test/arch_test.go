@@ -29,9 +29,11 @@ mfa:                      provider/authflow
 storage/password:
 storage:                  mfa provider provider/authflow
 storage/storagetest:      mfa provider provider/authflow
+cmd/idp/internal/certtest:
 cmd/idp/internal/config:  provider provider/authflow storage/password
 cmd/idp/internal/demoapp:
 cmd/idp/internal/notify:  cmd/idp/internal/config provider
+cmd/idp/internal/notify/smtptest:
 cmd/idp/internal/server:
 cmd/idp/internal/userfile: mfa provider storage/password
 cmd/idp:                  cmd/idp/internal/... mfa provider provider/authflow storage storage/password templates
