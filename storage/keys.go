@@ -7,14 +7,15 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"gorm.io/gorm/clause"
 
 	"github.com/sallyport-id/sallyport/mfa"
@@ -303,13 +304,30 @@ func newSigner(alg string) (crypto.Signer, error) {
 // open.
 func aboutKey(alg, id string) []string { return []string{"signing key", alg, id} }
 
-// thumbprint returns the JWK thumbprint of a public key, RFC 7638.
+// thumbprint returns the JWK thumbprint of a public key: the SHA-256 of its
+// required members in the order of their names (RFC 7638 section 3).
 func thumbprint(public crypto.PublicKey) (string, error) {
-	sum, err := (&jose.JSONWebKey{Key: public}).Thumbprint(crypto.SHA256)
-	if err != nil {
-		return "", fmt.Errorf("thumbprint: %w", err)
+	b64 := base64.RawURLEncoding.EncodeToString
+	var jwk string
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return "", errors.New("thumbprint: not a key of P-256")
+		}
+		point, err := key.Bytes()
+		if err != nil {
+			return "", fmt.Errorf("thumbprint: %w", err)
+		}
+		x, y := point[1:33], point[33:] // behind the 4 of an uncompressed point
+		jwk = fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, b64(x), b64(y))
+	case *rsa.PublicKey:
+		e := big.NewInt(int64(key.E)).Bytes()
+		jwk = fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, b64(e), b64(key.N.Bytes()))
+	default:
+		return "", fmt.Errorf("thumbprint: %T is no key of ours", public)
 	}
-	return base64.RawURLEncoding.EncodeToString(sum), nil
+	sum := sha256.Sum256([]byte(jwk))
+	return b64(sum[:]), nil
 }
 
 // signer unseals the key. The public half is derived from it and stands nowhere

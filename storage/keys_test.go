@@ -454,17 +454,36 @@ func TestManySignWhileKeysRotate(t *testing.T) {
 }
 
 func TestAKeyIDIsTheThumbprint(t *testing.T) {
-	// RFC 7638 section 3.1.
-	const n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMs" +
-		"tn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpb" +
-		"ISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
-	modulus, err := base64.RawURLEncoding.DecodeString(n)
+	decoded := func(s string) []byte {
+		b, err := base64.RawURLEncoding.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	// RFC 9449 section 5.
+	point := slices.Concat([]byte{4}, decoded("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"), decoded("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"))
+	ec, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := storage.Thumbprint(&rsa.PublicKey{N: new(big.Int).SetBytes(modulus), E: 65537})
-	if want := "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"; got != want || err != nil {
-		t.Errorf("got %s, %v, want %s", got, err, want)
+	for want, key := range map[string]crypto.PublicKey{
+		// RFC 7638 section 3.1.
+		"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs": &rsa.PublicKey{E: 65537, N: new(big.Int).SetBytes(decoded(
+			"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMs" +
+				"tn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpb" +
+				"ISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"))},
+		// RFC 9449 section 6.1.
+		"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I": ec,
+	} {
+		if got, err := storage.Thumbprint(key); got != want || err != nil {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+	for _, key := range []crypto.PublicKey{nil, []byte("x"), &ecdsa.PublicKey{Curve: elliptic.P384()}} {
+		if got, err := storage.Thumbprint(key); got != "" || err == nil {
+			t.Errorf("%T: got %s, %v", key, got, err)
+		}
 	}
 }
 

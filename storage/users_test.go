@@ -203,6 +203,29 @@ func TestAnUpgradeThatFailsDeniesNobody(t *testing.T) {
 	})
 }
 
+// PW-2
+func TestAnUpgradeDoesNotBringAnOldPasswordBack(t *testing.T) {
+	withUsers(t, func(t *testing.T, d *storage.DB, users *storage.Users, _ provider.User) {
+		bea, err := users.Add(t.Context(), storage.NewUser{Username: "bea", PasswordHash: bcryptHash})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The password is changed while a sign-in with the old one hashes that.
+		if err := users.SetPassword(t.Context(), bea.Subject, goodPassword); err != nil {
+			t.Fatal(err)
+		}
+		if err := users.Upgrade(t.Context(), bea.Subject, bcryptHash, "correct horse"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := users.Authenticate(t.Context(), "bea", goodPassword); err != nil {
+			t.Errorf("the new password: %v", err)
+		}
+		if _, err := users.Authenticate(t.Context(), "bea", "correct horse"); !errors.Is(err, provider.ErrNoUser) {
+			t.Errorf("the old password: %v", err)
+		}
+	})
+}
+
 // forbid makes every update of the table fail.
 func forbid(t *testing.T, d *storage.DB, table string) {
 	t.Helper()

@@ -28,3 +28,8 @@ func (k *Keys) RotateIfDueAt(ctx context.Context, now time.Time) error {
 
 // Thumbprint is what a key's ID is.
 var Thumbprint = thumbprint
+
+// Upgrade stores another hash of pw for the user whose hash was old.
+func (u *Users) Upgrade(ctx context.Context, subject, old, pw string) error {
+	return u.upgrade(ctx, userRow{Subject: subject, Hash: old}, pw)
+}
