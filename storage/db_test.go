@@ -32,7 +32,7 @@ func each(t *testing.T, test func(t *testing.T, d *storage.DB)) {
 // open opens a database and migrates it.
 func open(t testing.TB, c storage.Config) *storage.DB {
 	t.Helper()
-	c.AnySchema = true
+	c.Migrate = true
 	d, err := storage.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -42,9 +42,6 @@ func open(t testing.TB, c storage.Config) *storage.DB {
 			t.Error(err)
 		}
 	})
-	if err := d.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return d
 }
 

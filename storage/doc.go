@@ -58,8 +58,8 @@
 // Migrations are SQL files, one directory a database, applied by goose. Never
 // edit one that was released. Rows are structs of this package, compared with
 // the migrated tables by a test; golden files show the schema in review. Open
-// applies nothing: of many replicas, one command migrates, and a server of
-// another version refuses to start.
+// applies nothing unless Config.Migrate says so: of many replicas, one command
+// migrates, and a server of another version refuses to start.
 //
 // SQLite's driver is named in one place, sqliteDialector.
 package storage
