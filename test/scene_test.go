@@ -35,12 +35,18 @@ const (
 // quick way to a second login; there are no recovery codes with it.
 func (s *stage) enrolled(name string) phone {
 	s.t.Helper()
-	secret := strings.Repeat("A", 31) + strings.ToUpper(name[:1])
-	uri := "otpauth://totp/Test:" + name + "?secret=" + secret + "&issuer=Test"
-	if err := s.factors.Import(context.Background(), "sub-"+name, uri); err != nil {
+	p := oldPhone(s.t, name)
+	if err := s.factors.Import(context.Background(), "sub-"+name, p.key.URL()); err != nil {
 		s.t.Fatal(err)
 	}
-	return phoneOf(s.t, uri)
+	return p
+}
+
+// oldPhone returns the phone that enrolled gives name.
+func oldPhone(t testing.TB, name string) phone {
+	t.Helper()
+	secret := strings.Repeat("A", 31) + strings.ToUpper(name[:1])
+	return phoneOf(t, "otpauth://totp/Test:"+name+"?secret="+secret+"&issuer=Test")
 }
 
 // allowed stores that name has consented to all that the app asks for.
