@@ -62,11 +62,11 @@ func (p *Provider) accountPassage(ctx context.Context, r *request, query string)
 	if err != nil {
 		return nil, fmt.Errorf("provider: %w", err)
 	}
-	demand, err := p.demand(ctx, v, Client{})
+	demand, err := p.demand(v, Client{})
 	if err != nil {
 		return nil, err
 	}
-	t := &passage{form: v, demand: demand, flow: Flow{Request: v.Encode(), Expires: r.now.Add(kept)}}
+	t := &passage{form: v, demand: demand, flow: Flow{Request: stored(v, ""), Expires: r.now.Add(kept)}}
 	return t, p.enter(ctx, r, t)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ type answer struct {
 
 // serve makes an http.Handler of h. It is the one place that writes.
 func (p *Provider) serve(k kind, h handler) http.Handler {
-	guarded := http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := &request{
 			Request: hr, id: engine.NewID(), address: p.config.ClientAddress(hr),
 			now:  time.Now().UTC().Truncate(time.Microsecond),
@@ -102,7 +103,6 @@ func (p *Provider) serve(k kind, h handler) http.Handler {
 		p.tell(r)
 		p.write(w, r, a)
 	})
-	return guarded
 }
 
 type requestIDKey struct{}
@@ -122,12 +122,17 @@ func (p *Provider) crossOrigin(r *http.Request) bool {
 	if origin := r.Header.Get("Origin"); origin != "" && origin != own && r.Header.Get("Sec-Fetch-Site") == "" {
 		return true
 	}
+	return p.origin.Check(r) != nil
+}
+
+// sameOrigin returns what tells our own forms from those of other sites.
+func sameOrigin(issuer *url.URL) (*http.CrossOriginProtection, error) {
 	c := http.NewCrossOriginProtection()
 	// Behind a proxy the Host may be another; the issuer is what counts.
-	if err := c.AddTrustedOrigin(own); err != nil {
-		return true
+	if err := c.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
+		return nil, fmt.Errorf("%w: Issuer: %w", ErrConfig, err)
 	}
-	return c.Check(r) != nil
+	return c, nil
 }
 
 // failure is the one table that turns errors into HTTP.

@@ -140,13 +140,18 @@ func (p *Provider) arrive(ctx context.Context, r *request, v url.Values, c Clien
 	if err != nil {
 		return nil, err
 	}
-	demand, err := p.demand(ctx, v, c)
+	demand, err := p.demand(v, c)
 	if err != nil {
 		return nil, err
 	}
+	if hint := v.Get("id_token_hint"); hint != "" {
+		if demand.Subject, err = p.hinted(ctx, hint, c.ID); err != nil {
+			return nil, err
+		}
+	}
 	r.lang = p.pages.Language(v.Get("ui_locales"), r.Header.Get("Accept-Language"))
 	t := &passage{form: v, client: c, request: request, demand: demand}
-	t.flow = Flow{Request: v.Encode(), ClientID: c.ID, Expires: r.now.Add(kept)}
+	t.flow = Flow{Request: stored(v, demand.Subject), ClientID: c.ID, Expires: r.now.Add(kept)}
 	return t, p.enter(ctx, r, t)
 }
 

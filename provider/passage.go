@@ -67,30 +67,50 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 			return nil, errRedirect
 		}
 	}
-	if t.demand, err = p.demand(ctx, form, t.client); err != nil {
+	if t.demand, err = p.demand(form, t.client); err != nil {
 		return nil, err
 	}
+	t.demand.Subject = form.Get(hintedSubject)
 	r.lang = p.pages.Language(form.Get("ui_locales"), r.Header.Get("Accept-Language"))
 	return t, p.observe(ctx, t, r.now)
 }
 
-// demand parses what a request demands.
-func (p *Provider) demand(ctx context.Context, form url.Values, c Client) (authflow.Demand, error) {
+// demand parses what a request demands, but for whom an id_token_hint names.
+func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
 	d, err := authflow.Parse(form, p.policy(c))
 	if errors.Is(err, authflow.ErrBadRequest) {
 		_, text, _ := strings.Cut(err.Error(), ": ")
 		_, text, _ = strings.Cut(text, ": ")
 		return d, engine.Refuse("invalid_request", "The request is malformed: "+text+".")
 	}
-	if err != nil {
-		return d, err
-	}
-	if hint := form.Get("id_token_hint"); hint != "" {
-		if d.Subject, err = p.hinted(ctx, hint, c.ID); err != nil {
-			return d, err
+	return d, err
+}
+
+// remembered are the parameters of an authorization request that are stored
+// with its flow. What else came with it has no meaning here and may be a
+// secret that strayed into a URL.
+var remembered = []string{
+	"client_id", "redirect_uri", "response_type", "scope", "state", "nonce",
+	"code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values",
+	"claims", "login_hint", "ui_locales",
+}
+
+// hintedSubject is whom the id_token_hint of a stored request named. The hint
+// itself is a token, and is not stored.
+const hintedSubject = "id_token_hint.sub"
+
+// stored returns the text of a request that is kept.
+func stored(form url.Values, subject string) string {
+	v := url.Values{}
+	for _, name := range remembered {
+		if values, ok := form[name]; ok {
+			v[name] = values
 		}
 	}
-	return d, nil
+	if subject != "" {
+		v.Set(hintedSubject, subject)
+	}
+	return v.Encode()
 }
 
 // observe finds out what is true now of t.

@@ -105,6 +105,7 @@ type Provider struct {
 	pages   *templates.Set
 	log     *slog.Logger
 	cookies cookies
+	origin  *http.CrossOriginProtection
 	router  *mux.Router
 	handler http.Handler
 	meta    metadata
@@ -158,6 +159,9 @@ func New(c Config) (*Provider, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if p.origin, err = sameOrigin(issuer); err != nil {
+		return nil, err
 	}
 	p.meta = p.newMetadata()
 	p.routes()

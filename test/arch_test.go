@@ -27,7 +27,7 @@ provider/internal/engine: provider/authflow
 provider:                 provider/authflow provider/internal/engine templates
 mfa:                      provider/authflow
 storage/password:
-storage:                  mfa provider provider/authflow
+storage:                  mfa provider provider/authflow storage/password
 storage/storagetest:      mfa provider provider/authflow
 cmd/idp/internal/certtest:
 cmd/idp/internal/config:  provider provider/authflow storage/password
