@@ -5,15 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/notify/smtptest"
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
 )
 
 // A desk is where an administrator sits: a configuration and the commands.
@@ -83,7 +86,17 @@ func TestAResetIsRecordedAndTheUserIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	session := provider.Session{
+		ID: "s1", Login: authflow.Login{Subject: subject, Epoch: "1"},
+		Created: time.Now(), Used: time.Now(), Expires: time.Now().Add(time.Hour),
+	}
+	if err := h.db.SaveSession(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
 	d.run("", "user", "reset-factors", "ada")
+	if out := d.run("", "user", "sessions", "ada"); !strings.Contains(out, "signed in nowhere") {
+		t.Errorf("a session outlived the reset:\n%s", out)
+	}
 	after, err := h.factors.Status(t.Context(), subject, "")
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +113,30 @@ func TestAResetIsRecordedAndTheUserIsTold(t *testing.T) {
 	}
 	if e := events[0]; e.Kind != provider.EventReset || e.Actor != "admin" || e.Outcome != provider.Success {
 		t.Errorf("the trail says %+v", e)
+	}
+}
+
+// PW-1: what the configuration says of passwords, and the name of the service,
+// are rules for the commands too.
+func TestPasswordsSetByCommandKeepTheRules(t *testing.T) {
+	d := newDesk(t, "brand: {name: Quiet Harbour}\n")
+	conf, err := os.ReadFile(d.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf = bytes.Replace(conf, []byte("passwords:\n"), []byte("passwords:\n  min_length: 12\n"), 1)
+	if err := os.WriteFile(d.conf, conf, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for pw, want := range map[string]string{
+		"two lemons":     "at least 12 characters",
+		"quiet harbour1": "little more than your name or the name of this service",
+	} {
+		var errs bytes.Buffer
+		c := &cli{in: strings.NewReader(pw + "\n"), out: io.Discard, err: &errs}
+		if code := run(t.Context(), c, []string{"user", "add", "ada", "--config", d.conf}); code != failed || !strings.Contains(errs.String(), want) {
+			t.Errorf("%q: ended with %d: %s", pw, code, errs.String())
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ requests, finishes those it has, and ends.
 
 Beside the provider it answers GET /healthz, which says that the process runs,
 and GET /readyz, which says that it can serve: 503 while the database does not
-answer and once it has been told to stop.`,
+answer.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conf, err := c.load()

@@ -33,11 +33,8 @@ func (s Secret) GoString() string { return s.String() }
 // LogValue returns what String does.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText returns what String does; encoding/json uses it.
+// MarshalText returns what String does; encoding/json and yaml use it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// MarshalYAML returns what String does.
-func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 
 // Bytes decodes s from base64, of the standard or URL alphabet, padded or not.
 func (s Secret) Bytes() ([]byte, error) {

@@ -13,6 +13,8 @@ import (
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
 )
 
+var _ slog.LogValuer = config.Secret("")
+
 // LG-2: a configuration can be printed, logged and marshalled in any way
 // without giving a secret away.
 func TestSecretsDoNotPrint(t *testing.T) {

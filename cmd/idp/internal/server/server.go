@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -47,9 +46,8 @@ type Config struct {
 // requests, lets those finish that it has, at most for c.Grace, and returns nil
 // if all did. It closes l.
 func Serve(ctx context.Context, l net.Listener, c Config) error {
-	var ending atomic.Bool
 	s := &http.Server{
-		Handler:           c.handler(&ending),
+		Handler:           c.handler(),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -63,7 +61,7 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 			failed <- s.Serve(l)
 			return
 		}
-		s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Certificate.Get}
+		s.TLSConfig = &tls.Config{GetCertificate: c.Certificate.Get}
 		failed <- s.ServeTLS(l, "", "")
 	}()
 	select {
@@ -71,7 +69,6 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 		return fmt.Errorf("serve on %v: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	ending.Store(true)
 	grace := c.Grace
 	if grace == 0 {
 		grace = 20 * time.Second
@@ -87,7 +84,7 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 
 // handler adds the health endpoints. They stand at the root, whatever the path
 // of the issuer, and are not logged: they are asked every few seconds.
-func (c Config) handler(ending *atomic.Bool) http.Handler {
+func (c Config) handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusOK, "ok")
@@ -95,16 +92,13 @@ func (c Config) handler(ending *atomic.Bool) http.Handler {
 	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
-		switch err := c.ready(ctx); {
-		case ending.Load():
-			say(w, http.StatusServiceUnavailable, "stopping")
-		case err != nil:
+		if err := c.ready(ctx); err != nil {
 			// What is wrong is for the log; whoever asks here may be anyone.
 			c.Log.Warn("not ready", "error", err)
 			say(w, http.StatusServiceUnavailable, "not ready")
-		default:
-			say(w, http.StatusOK, "ready")
+			return
 		}
+		say(w, http.StatusOK, "ready")
 	})
 	health, logged := http.Handler(m), c.logged(c.Handler)
 	// Beside ServeMux and not in it: it would clean and redirect paths that are
