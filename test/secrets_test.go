@@ -135,13 +135,13 @@ func TestNoSecretIsInALogAnErrorOrADump(t *testing.T) {
 		h.peopleSignIn()
 		h.tokensAreTraded()
 		h.factorsChange()
-		h.strangersTry()
+		h.strangersTry(0)
 
 		everything := dumped(t, dsn)
 		if err := h.db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		h.strangersTry() // and now each answer is a fault of the store
+		h.strangersTry(1) // and now each answer is a fault of the store
 
 		if len(h.vault) < 40 {
 			t.Errorf("only %d secrets were seeded", len(h.vault))
@@ -387,8 +387,8 @@ func (h *heist) factorsChange() {
 }
 
 // strangersTry: secrets where they do not belong, in requests that are broken
-// or refused.
-func (h *heist) strangersTry() {
+// or refused. Each secret is in a third of them, another third in each round.
+func (h *heist) strangersTry(round int) {
 	h.t.Helper()
 	for i, name := range slices.Sorted(maps.Keys(h.vault)) {
 		secret := h.vault[name]
@@ -397,7 +397,7 @@ func (h *heist) strangersTry() {
 		}
 		v := url.Values{"client_id": {"app"}, "client_secret": {secret}, "code": {secret}, "refresh_token": {secret},
 			"username": {"alice"}, "password": {secret}, "access_token": {secret}, "code_verifier": {secret}}
-		for _, r := range []*http.Request{
+		for j, r := range []*http.Request{
 			send(h.t, "/token", with(v, "grant_type", "authorization_code")),
 			send(h.t, "/token", with(v, "grant_type", secret)),
 			send(h.t, "/token", with(v, "grant_type", "refresh_token"), "Authorization", basic(secret, secret)),
@@ -414,6 +414,9 @@ func (h *heist) strangersTry() {
 			broken(h.t, "/flow/x", url.QueryEscape(secret)+"=1&%zz"),
 			send(h.t, "/token", v, "Content-Type", "text/plain"),
 		} {
+			if (i+j+round)%3 != 0 {
+				continue
+			}
 			if i%7 == 0 {
 				ctx, cancel := context.WithCancel(r.Context())
 				cancel()
@@ -438,33 +441,28 @@ func TestADumpOpensNothing(t *testing.T) {
 		h := newHeist(t, dsn)
 		h.peopleSignIn()
 		h.tokensAreTraded()
-		tried := map[string]bool{}
-		var flows, grants []string
+		unused, _, _ := strings.Cut(h.unused, ".")
 		everything := dumped(t, dsn)
-		for _, row := range everything["flows"] {
-			flows = append(flows, strings.TrimPrefix(strings.Split(row, "\x1f")[0], "id="))
-		}
-		for _, row := range everything["grants"] {
-			grants = append(grants, strings.TrimPrefix(strings.Split(row, "\x1f")[0], "id="))
-		}
-		for table, rows := range everything {
-			if strings.HasPrefix(table, "goose") || table == "events" {
-				continue
-			}
-			for _, row := range rows {
+		tried := map[string]bool{}
+		for _, table := range []string{"flows", "sessions", "grants", "consents", "clients", "mfa_accounts", "mfa_recovery_codes", "mfa_misses"} {
+			for _, row := range everything[table] {
 				for _, cell := range strings.Split(row, "\x1f") {
 					_, value, _ := strings.Cut(cell, "=")
-					for _, text := range []string{value, hex.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value))} {
+					texts := []string{value}
+					if len(value) == 32 { // a hash
+						texts = append(texts, hex.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)))
+					}
+					for _, text := range texts {
 						if len(text) >= 16 && len(text) < 200 && !tried[text] {
 							tried[text] = true
-							h.opensNothing(text, grants)
+							h.opensNothing(text, unused)
 						}
 					}
 				}
 			}
 		}
-		if len(tried) < 50 || len(flows) < 3 || len(grants) < 3 {
-			t.Errorf("only %d values of %d flows and %d grants were tried", len(tried), len(flows), len(grants))
+		if len(tried) < 50 {
+			t.Errorf("only %d values were tried", len(tried))
 		}
 		for _, row := range everything["mfa_recovery_codes"] {
 			cells := map[string]string{}
@@ -488,7 +486,7 @@ func TestADumpOpensNothing(t *testing.T) {
 }
 
 // opensNothing tries text as whatever there is.
-func (h *heist) opensNothing(text string, grants []string) {
+func (h *heist) opensNothing(text, grant string) {
 	h.t.Helper()
 	cookie := url.QueryEscape(text)
 	if a := ask(h.t, h.house, get(h.t, "/userinfo", "Authorization", "Bearer "+text)); a.status == http.StatusOK {
@@ -500,10 +498,8 @@ func (h *heist) opensNothing(text string, grants []string) {
 	if a := h.trade(refresh(text)); a.says() != "400 invalid_grant" {
 		h.t.Errorf("%q as a refresh token: %s", text, a.says())
 	}
-	for _, id := range grants {
-		if a := h.trade(exchange(id + "." + text)); a.says() != "400 invalid_grant" {
-			h.t.Errorf("%q as a code: %s", text, a.says())
-		}
+	if a := h.trade(exchange(grant + "." + text)); a.says() != "400 invalid_grant" {
+		h.t.Errorf("%q as a code: %s", text, a.says())
 	}
 	if a := ask(h.t, h.house, send(h.t, "/token", exchange("x"), "Authorization", basic("app", text))); a.says() != "401 invalid_client" {
 		h.t.Errorf("%q as a client secret: %s", text, a.says())
