@@ -140,6 +140,25 @@ func TestPasswordsSetByCommandKeepTheRules(t *testing.T) {
 	}
 }
 
+func TestALongImportShowsThatItIsAlive(t *testing.T) {
+	d := newDesk(t, "")
+	var file strings.Builder
+	for i := range 2100 {
+		fmt.Fprintf(&file, "{\"username\": \"user%d\"}\n", i)
+	}
+	var out, errs bytes.Buffer
+	c := &cli{in: strings.NewReader(file.String()), out: &out, err: &errs}
+	if code := run(t.Context(), c, []string{"user", "import", "-", "--config", d.conf}); code != succeeded {
+		t.Fatalf("it ended with %d: %s", code, errs.String())
+	}
+	if got, want := out.String(), "2100 users added, 0 updated.\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := errs.String(), "1000 lines read, 1000 users added, 0 updated, 0 lines bad\n2000 lines read, 2000 users added, 0 updated, 0 lines bad\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // LG-1, LG-3: every act of an administrator stands in the audit trail.
 func TestEveryActOfAnAdministratorIsRecorded(t *testing.T) {
 	d := newDesk(t, "")

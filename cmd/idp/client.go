@@ -95,7 +95,7 @@ func (c *cli) addClient(ctx context.Context, r provider.Client, given bool) erro
 		r.Secrets = []provider.Hash{sha256.Sum256([]byte(secret))}
 	}
 	return c.open(ctx, func(ctx context.Context, h *house) error {
-		if problems := config.CheckClient(r, h.config.Ladder()); problems != nil {
+		if problems := h.config.CheckClient(r); problems != nil {
 			return clientProblems(r.ID, problems)
 		}
 		err := h.db.Atomically(ctx, func(ctx context.Context) error {

@@ -269,8 +269,11 @@ func (c Config) checkLevels(r *report) {
 			}
 		}
 	}
+	if slices.ContainsFunc(r.problems, func(p Problem) bool { return strings.HasPrefix(p.Key, "levels") }) {
+		return // what floors mean is not known
+	}
 	ladder := c.Ladder()
-	checkFloor(r, "floor", c.Floor, ladder)
+	c.checkFloor(r, "floor", c.Floor)
 	for _, name := range sortedKeys(c.Scopes) {
 		if !token.MatchString(name) {
 			r.add("scopes", "%q is no scope: no spaces, quotes or backslashes", name)
@@ -284,19 +287,28 @@ func (c Config) checkLevels(r *report) {
 // offered are the methods that this server can check.
 const offered = 1<<authflow.Password | 1<<authflow.OTP | 1<<authflow.Recovery
 
-// checkFloor judges a level that every sign-in is to reach.
-func checkFloor(r *report, key, name string, ladder authflow.Ladder) {
+// alone is the least length of a password that is the only factor (NIST SP
+// 800-63B-4 section 3.1.1.2).
+const alone = 15
+
+// checkFloor judges a level that sign-ins are to reach.
+func (c Config) checkFloor(r *report, key, name string) {
+	ladder := c.Ladder()
 	i, ok := ladder.Index(name)
 	if !ok {
 		r.add(key, "%q is no level; there are %s", name, levelNames(ladder))
 		return
 	}
+	var ways []authflow.Methods
 	for _, level := range ladder[i:] {
-		if slices.ContainsFunc(level.Ways, authflow.Methods(offered).Covers) {
-			return
-		}
+		ways = append(ways, level.Ways...)
 	}
-	r.add(key, "%q is a level that nobody could reach: it takes methods that this server does not offer", name)
+	switch {
+	case !slices.ContainsFunc(ways, authflow.Methods(offered).Covers):
+		r.add(key, "%q is a level that nobody could reach: it takes methods that this server does not offer", name)
+	case slices.ContainsFunc(ways, authflow.Of(authflow.Password).Covers) && c.Passwords.MinLength < alone:
+		r.add(key, "%q lets a password alone sign in; then passwords.min_length must be at least %d", name, alone)
+	}
 }
 
 func levelNames(l authflow.Ladder) string {

@@ -106,6 +106,7 @@ func TestAGoodConfigurationIsAccepted(t *testing.T) {
 		{"database.sqlite", "", "database.postgres", "postgresql://u:p@db:5432/idp?sslmode=disable"},
 		{"database.sqlite", "", "database.postgres", "postgres://db/idp"},
 		{"clients", ""},
+		{"floor", "pwd", "passwords.min_length", "15"},
 		{"levels", "[{name: one, ways: [[pwd]]}, {name: two, aliases: ['urn:2'], ways: [[pwd, otp]]}]", "floor", "urn:2", "scopes", ""},
 	} {
 		if _, ps := load(t, spoiled(t, changes...)); ps != nil {
@@ -189,6 +190,8 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 		{"floor", "is no level; there are pwd, mfa, phr", []string{"floor", "gold"}},
 		{"floor", "is no level", []string{"floor", "''"}},
 		{"floor", "nobody could reach", []string{"floor", "phr"}},
+		{"floor", "a password alone", []string{"floor", "pwd"}}, // PW-1
+		{"clients[1].floor", "a password alone", []string{"clients.1.floor", "pwd", "passwords.min_length", "14"}},
 		{"scopes.payments.floor", "is no level", []string{"scopes.payments.floor", "gold"}},
 		{"levels[0].ways[0]", "is no method", []string{"levels", "[{name: mfa, ways: [[pwd, sms]]}]", "scopes", ""}},
 		{"levels[0].ways", "nobody could reach", []string{"levels", "[{name: pwd}, {name: mfa, ways: [[pwd, otp]]}]", "scopes", ""}},

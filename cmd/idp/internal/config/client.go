@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/sallyport-id/sallyport/provider"
-	"github.com/sallyport-id/sallyport/provider/authflow"
 )
 
 // LeastSecret is the length of the shortest client secret that is taken from
@@ -46,7 +45,7 @@ func (c Config) checkClients(r *report) {
 				r.add(index(at+".secret_files", j), "holds a secret of %d characters, at least %d are needed", len(s), LeastSecret)
 			}
 		}
-		for _, p := range CheckClient(cl.Record(), c.Ladder()) {
+		for _, p := range c.CheckClient(cl.Record()) {
 			r.add(at+"."+p.Key, "%s", p.Reason)
 		}
 	}
@@ -96,7 +95,7 @@ func Complete(c provider.Client) provider.Client {
 
 // CheckClient says what is wrong with a client, whoever made it: a
 // configuration file or a command. The keys are those of the file.
-func CheckClient(c provider.Client, ladder authflow.Ladder) []Problem {
+func (conf Config) CheckClient(c provider.Client) []Problem {
 	r := &report{}
 	if c.ID == "" {
 		r.add("id", "is missing")
@@ -109,7 +108,7 @@ func CheckClient(c provider.Client, ladder authflow.Ladder) []Problem {
 	oneOf(r, "type", string(c.Type), "web", "spa", "native", "service")
 	oneOf(r, "algorithm", c.Algorithm, "", "RS256", "ES256")
 	if c.Floor != "" {
-		checkFloor(r, "floor", c.Floor, ladder)
+		conf.checkFloor(r, "floor", c.Floor)
 	}
 	checkSecret(r, c)
 	checkGrants(r, c)
