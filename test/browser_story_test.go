@@ -262,32 +262,3 @@ func masked(p *page) string {
 	_ = p.header.Write(&b) // never fails
 	return ids.ReplaceAllString(b.String()+p.body, "ID")
 }
-
-// A form that another site posts is not taken, whatever stands in it.
-func TestAFormOfAnotherSiteIsRefused(t *testing.T) {
-	story(t, func(t *testing.T, dsn string) {
-		s := newStage(t, dsn)
-		s.ready("alice")
-		b := s.browser
-		b.open(s.app.request())
-		before := s.stored(b.page)
-		for _, header := range []http.Header{
-			{"Sec-Fetch-Site": {"cross-site"}},
-			{"Sec-Fetch-Site": {"same-site"}},
-			{"Origin": {"https://evil.example"}},
-			{"Origin": {"null"}},
-		} {
-			r := b.request("password", "username", "alice", "password", passwords["alice"])
-			r.Header.Del("Sec-Fetch-Site")
-			for k, v := range header {
-				r.Header[k] = v
-			}
-			other := b.tab()
-			other.do(r)
-			other.at("error", http.StatusForbidden)
-		}
-		if after := s.stored(b.page); after.Version != before.Version {
-			t.Errorf("the flow moved: %+v", after)
-		}
-	})
-}
