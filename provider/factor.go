@@ -52,6 +52,10 @@ type Factor interface {
 	NewCodes(ctx context.Context, subject, binding string) error
 }
 
+// AttemptsKey is the key under which the provider counts passwords that were
+// given for the account of subject, for commands that show or clear the count.
+func AttemptsKey(subject string) string { return "subject:" + subject }
+
 // Attempts bounds how often passwords may be guessed. Package mfa has one.
 type Attempts interface {
 	// Attempt records that a password was given for the account that key

@@ -179,7 +179,7 @@ func (p *Provider) authenticate(r *request, v url.Values) error {
 	if err != nil && !errors.Is(err, ErrNoUser) {
 		return fmt.Errorf("checking a password: %w", err)
 	}
-	c := claimed{key: "subject:" + u.Subject, subject: u.Subject}
+	c := claimed{key: AttemptsKey(u.Subject), subject: u.Subject}
 	if err == nil && u.Subject != "" && !u.Disabled {
 		c.user, c.right = u, true
 	}

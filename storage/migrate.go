@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -32,7 +33,7 @@ type Migration struct {
 // and the others wait.
 func (d *DB) goose() (*goose.Provider, error) {
 	dialect, dir := goose.DialectSQLite3, "migrations/sqlite"
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithSlog(d.log), goose.WithVerbose(true)}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler))}
 	if d.engine == onPostgres {
 		dialect, dir = goose.DialectPostgres, "migrations/postgres"
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks each second, for five minutes
@@ -67,7 +68,10 @@ func (d *DB) Migrate(ctx context.Context) error {
 		if err := d.checkSchema(ctx); err == nil || errors.Is(err, errNewer) {
 			return err
 		}
-		_, failed := p.Up(ctx)
+		steps, failed := p.Up(ctx)
+		for _, s := range steps {
+			d.log.InfoContext(ctx, "database migrated", "step", s.Source.Path, "duration", s.Duration)
+		}
 		after, err := d.applied(ctx)
 		if err != nil {
 			return fmt.Errorf("storage: migrate: %w", err)

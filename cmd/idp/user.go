@@ -177,7 +177,7 @@ func (c *cli) userShow() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				wait, err := h.attempts.Wait(ctx, attemptsKey(r.Subject))
+				wait, err := h.attempts.Wait(ctx, provider.AttemptsKey(r.Subject))
 				if err != nil {
 					return err
 				}
@@ -322,14 +322,11 @@ func (h *house) resetFactors(ctx context.Context, r storage.UserRecord) error {
 	return nil
 }
 
-// attemptsKey is what the provider counts the passwords of an account under.
-func attemptsKey(subject string) string { return "subject:" + subject }
-
 func (h *house) unlock(ctx context.Context, r storage.UserRecord) error {
 	return h.db.Atomically(ctx, func(ctx context.Context) error {
 		return errors.Join(
 			h.factors.Unlock(ctx, r.Subject),
-			h.attempts.Unlock(ctx, attemptsKey(r.Subject)),
+			h.attempts.Unlock(ctx, provider.AttemptsKey(r.Subject)),
 			h.record(ctx, provider.Event{Kind: provider.EventUser, Subject: r.Subject, Detail: map[string]string{"act": "unlock"}}),
 		)
 	})
