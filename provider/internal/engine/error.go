@@ -49,7 +49,7 @@ func status(code string) int {
 var codeOf = map[string]string{
 	"scope_not_granted":         "invalid_scope",
 	"token_inactive":            "invalid_grant",
-	"token_expired":             "invalid_grant",
+	"invalid_token":             "invalid_grant", // malformed or expired
 	"token_signature_mismatch":  "invalid_grant",
 	"not_found":                 "invalid_grant",
 	"invalid_state":             "invalid_request",
