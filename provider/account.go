@@ -81,7 +81,7 @@ func (p *Provider) signInToAccount(r *request, query string) (answer, error) {
 		return p.denied(r, t, err)
 	}
 	if at == authflow.Granted {
-		return p.grant(r, t)
+		return p.grant(r, t, p.url("/account"))
 	}
 	return p.begin(r, t)
 }

@@ -57,12 +57,7 @@ func (p *Provider) authorize(r *request) (answer, error) {
 	step, err := t.next()
 	switch {
 	case step == authflow.Granted:
-		a, err := p.grant(r, t)
-		if errors.Is(err, ErrConflict) {
-			// The session was ended at this moment: look again.
-			return answer{location: p.url("/authorize") + "?" + r.URL.RawQuery}, nil
-		}
-		return a, err
+		return p.grant(r, t, p.url("/authorize")+"?"+r.URL.RawQuery)
 	case err != nil:
 		return p.denied(r, t, err)
 	}
@@ -170,12 +165,12 @@ func (p *Provider) enter(ctx context.Context, r *request, t *passage) error {
 			return err
 		}
 		if u.Subject != "" && !u.Disabled && !status.Stolen && s.Login.Epoch == epoch(u, status) {
-			return p.observe(ctx, t, r.now)
+			return p.observe(ctx, r, t)
 		}
 	}
 	t.flow.Session = ""
 	t.flow.State = authflow.Begin(t.demand, authflow.Login{}, r.now)
-	return p.observe(ctx, t, r.now)
+	return p.observe(ctx, r, t)
 }
 
 // admits checks what fosite leaves out, checks late or checks wrongly.

@@ -33,11 +33,7 @@ func (p *Provider) showFlow(r *request) (answer, error) {
 	case err != nil:
 		return p.denied(r, t, err)
 	case step == authflow.Granted:
-		a, err := p.grant(r, t)
-		if errors.Is(err, ErrConflict) {
-			return answer{location: p.flowURL(t.flow.ID)}, nil
-		}
-		return a, err
+		return p.grant(r, t, p.flowURL(t.flow.ID))
 	}
 	return p.show(r, t, step, nil)
 }

@@ -13,8 +13,9 @@ import (
 )
 
 // grant issues what t was for, in a transaction of its own. t waits for
-// nothing more.
-func (p *Provider) grant(r *request, t *passage) (a answer, err error) {
+// nothing more. If the session or the flow changed at this moment, the browser
+// is sent to again, where it is looked at anew.
+func (p *Provider) grant(r *request, t *passage, again string) (a answer, err error) {
 	g, err := t.flow.State.Grant(t.moment)
 	if err != nil {
 		return answer{}, err
@@ -23,6 +24,9 @@ func (p *Provider) grant(r *request, t *passage) (a answer, err error) {
 		a, err = p.issue(ctx, r, t, g)
 		return err
 	})
+	if errors.Is(err, ErrConflict) {
+		return answer{location: again}, nil
+	}
 	return a, err
 }
 
@@ -43,7 +47,7 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 			return answer{}, fmt.Errorf("ending the flow: %w", err)
 		}
 	}
-	s, value, err := p.signIn(ctx, r, login)
+	s, value, err := p.signIn(ctx, r, t, login)
 	if err != nil {
 		return answer{}, err
 	}
@@ -101,10 +105,15 @@ func (p *Provider) newGrant(now time.Time, t *passage, s Session, g authflow.Gra
 // signIn puts what was proven into the browser's session. The value is that of
 // the new cookie; empty if the old one stays good, because nothing was proven
 // that it did not hold.
-func (p *Provider) signIn(ctx context.Context, r *request, login authflow.Login) (s Session, value string, err error) {
+func (p *Provider) signIn(ctx context.Context, r *request, t *passage, login authflow.Login) (s Session, value string, err error) {
 	old, err := p.session(ctx, r)
 	if err != nil {
 		return Session{}, "", err
+	}
+	if t.flow.Session != "" && !t.moment.SessionEnded && (old == nil || old.ID != t.flow.Session) {
+		// It was ended, or rose elsewhere, after it was looked at: its proofs
+		// must not come back as a session of their own.
+		return Session{}, "", fmt.Errorf("the session it began with: %w", ErrConflict)
 	}
 	if old != nil && old.Login.Subject != login.Subject {
 		// Someone else signs in: the session is theirs alone from now on.

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
@@ -72,7 +71,7 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 	}
 	t.demand.Subject = form.Get(hintedSubject)
 	r.lang = p.pages.Language(form.Get("ui_locales"), r.Header.Get("Accept-Language"))
-	return t, p.observe(ctx, t, r.now)
+	return t, p.observe(ctx, r, t)
 }
 
 // demand parses what a request demands, but for whom an id_token_hint names.
@@ -114,16 +113,19 @@ func stored(form url.Values, subject string) string {
 }
 
 // observe finds out what is true now of t.
-func (p *Provider) observe(ctx context.Context, t *passage, now time.Time) error {
-	t.moment = authflow.Moment{Demand: t.demand, Now: now}
+func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
+	t.moment = authflow.Moment{Demand: t.demand, Now: r.now}
 	t.user = User{}
 	m, state := &t.moment, t.flow.State
 	if t.flow.Session != "" {
-		s, err := p.store.SessionByID(ctx, t.flow.Session)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("reading the session: %w", err)
+		// What a session has proven is for who holds its cookie now. Otherwise
+		// a flow that began in it would end in a second session, with the same
+		// proofs and a life of its own, long after the first has gone.
+		s, err := p.session(ctx, r)
+		if err != nil {
+			return err
 		}
-		m.SessionEnded = err != nil || !now.Before(s.Expires)
+		m.SessionEnded = s == nil || s.ID != t.flow.Session
 	}
 	subject := state.Login.Subject
 	if subject == "" {

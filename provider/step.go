@@ -117,7 +117,7 @@ func (p *Provider) advance(ctx context.Context, r *request, v url.Values) (answe
 		}
 	}
 	if problem == nil || len(events) > 0 {
-		if err := p.observe(ctx, t, r.now); err != nil {
+		if err := p.observe(ctx, r, t); err != nil {
 			return answer{}, err
 		}
 	}

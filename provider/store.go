@@ -45,10 +45,10 @@ type Store interface {
 	SaveFlow(ctx context.Context, f Flow) error
 
 	// Session returns the session whose cookie has this hash. An ended one is
-	// not found; whether it has expired is for the caller to see.
+	// not found; whether it has expired is for the caller to see. In a
+	// transaction it is locked: who stores it again undoes nobody else's
+	// change of it, and brings back no cookie that it had before.
 	Session(ctx context.Context, cookie Hash) (Session, error)
-	// SessionByID returns a session by its public ID.
-	SessionByID(ctx context.Context, id string) (Session, error)
 	// SaveSession stores s in place of what has its ID, if anything. The cookie
 	// hash it had before opens nothing from then on. A session that was ended
 	// is not brought back: ErrConflict.

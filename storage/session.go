@@ -57,20 +57,9 @@ func (r sessionRow) session() provider.Session {
 }
 
 // Session returns the session whose cookie has this hash, unless it was ended.
+// In a transaction it is locked.
 func (d *DB) Session(ctx context.Context, cookie provider.Hash) (provider.Session, error) {
-	row, err := take[sessionRow](d.read(ctx), "cookie = ? AND ended = ?", cookie[:], false)
-	if err != nil {
-		return provider.Session{}, fmt.Errorf("storage: session: %w", err)
-	}
-	return row.session(), nil
-}
-
-// SessionByID returns the session with this ID, unless it was ended.
-func (d *DB) SessionByID(ctx context.Context, id string) (provider.Session, error) {
-	if !text(id) {
-		return provider.Session{}, provider.ErrNotFound
-	}
-	row, err := take[sessionRow](d.read(ctx), "id = ? AND ended = ?", id, false)
+	row, err := take[sessionRow](d.hold(ctx), "cookie = ? AND ended = ?", cookie[:], false)
 	if err != nil {
 		return provider.Session{}, fmt.Errorf("storage: session: %w", err)
 	}

@@ -132,11 +132,6 @@ func (f *FaultyStore) Session(ctx context.Context, cookie provider.Hash) (provid
 	return call(f, "Session", func() (provider.Session, error) { return f.s.Session(ctx, cookie) })
 }
 
-// SessionByID does so.
-func (f *FaultyStore) SessionByID(ctx context.Context, id string) (provider.Session, error) {
-	return call(f, "SessionByID", func() (provider.Session, error) { return f.s.SessionByID(ctx, id) })
-}
-
 // SaveSession does so.
 func (f *FaultyStore) SaveSession(ctx context.Context, session provider.Session) error {
 	return f.do("SaveSession", func() error { return f.s.SaveSession(ctx, session) })

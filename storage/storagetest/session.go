@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"crypto/rand"
 	"testing"
 
@@ -22,11 +23,10 @@ func newSession(subject string) provider.Session {
 }
 
 var sessionCases = []storeCase{
-	{"a session comes back by its cookie and by its ID", func(t *testing.T, s provider.Store) {
+	{"a session comes back by its cookie", func(t *testing.T, s provider.Store) {
 		want := newSession(rand.Text())
 		done(t, s.SaveSession(t.Context(), want))
 		equal(t, "by cookie", value(s.Session(t.Context(), want.Cookie))(t), want)
-		equal(t, "by ID", value(s.SessionByID(t.Context(), want.ID))(t), want)
 	}},
 	{"an expired session is still there", func(t *testing.T, s provider.Store) {
 		want := newSession(rand.Text())
@@ -40,8 +40,6 @@ var sessionCases = []storeCase{
 		_, err = s.Session(t.Context(), provider.Hash{})
 		refused(t, "Session of the zero hash", err, provider.ErrNotFound)
 		for _, id := range []string{rand.Text(), "", "\x00", "\xff"} {
-			_, err = s.SessionByID(t.Context(), id)
-			refused(t, "SessionByID", err, provider.ErrNotFound)
 			refused(t, "EndSession", s.EndSession(t.Context(), "anna", id), provider.ErrNotFound)
 		}
 	}},
@@ -55,6 +53,21 @@ var sessionCases = []storeCase{
 		refused(t, "the old cookie", err, provider.ErrNotFound)
 		equal(t, "by the new cookie", value(s.Session(t.Context(), risen.Cookie))(t), risen)
 		equal(t, "how many there are", len(value(s.Sessions(t.Context(), old.Login.Subject))(t)), 1)
+	}},
+	{"in a transaction a session is locked", func(t *testing.T, s provider.Store) { // PA-6
+		session := newSession(rand.Text())
+		done(t, s.SaveSession(t.Context(), session))
+		one(t, "rising", race(func(int) error {
+			return s.Atomically(t.Context(), func(ctx context.Context) error {
+				risen, err := s.Session(ctx, session.Cookie)
+				if err != nil {
+					return err
+				}
+				// Without the lock one would put back what another has replaced.
+				risen.Cookie = hash()
+				return s.SaveSession(ctx, risen)
+			})
+		}), provider.ErrNotFound)
 	}},
 	{"two sessions do not share a cookie", func(t *testing.T, s provider.Store) {
 		anna, bert := newSession(rand.Text()), newSession(rand.Text())
@@ -91,7 +104,7 @@ var sessionCases = []storeCase{
 		session := newSession(rand.Text())
 		done(t, s.SaveSession(t.Context(), session))
 		refused(t, "ending it", s.EndSession(t.Context(), rand.Text(), session.ID), provider.ErrNotFound)
-		equal(t, "the session", value(s.SessionByID(t.Context(), session.ID))(t), session)
+		equal(t, "the session", value(s.Session(t.Context(), session.Cookie))(t), session)
 	}},
 	{"all sessions of one subject end", func(t *testing.T, s provider.Store) { // SE-6
 		anna, bert := rand.Text(), rand.Text()
@@ -137,8 +150,6 @@ func gone(t *testing.T, s provider.Store, session provider.Session) {
 	t.Helper()
 	_, err := s.Session(t.Context(), session.Cookie)
 	refused(t, "by cookie", err, provider.ErrNotFound)
-	_, err = s.SessionByID(t.Context(), session.ID)
-	refused(t, "by ID", err, provider.ErrNotFound)
 	for _, other := range value(s.Sessions(t.Context(), session.Login.Subject))(t) {
 		if other.ID == session.ID {
 			t.Error("it is listed still")

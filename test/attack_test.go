@@ -1,0 +1,126 @@
+package test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sallyport-id/sallyport/mfa"
+	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/storage"
+)
+
+// What attackers tried, one attempt a test.
+
+// forget takes a cookie out of the browser, as who writes requests by hand may.
+func (b *browser) forget(name string) {
+	b.t.Helper()
+	u, err := url.Parse(issuer)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Path: "/", Secure: true, MaxAge: -1}})
+}
+
+// SE-2, SE-3: a flow that began in a session, answered without its cookie, would
+// end in a second session with the same proofs and a life of its own; and so on
+// for ever, whatever becomes of the first.
+func TestAnAttackerCopiesNoSession(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		phone := s.ready("alice")
+		b := s.browser
+		b.open(s.app.request())
+		b.login("alice", phone)
+		s.app.callback(b.page)
+		time.Sleep(time.Minute)
+		b.open(s.app.request("prompt", "consent"))
+		b.at("consent", http.StatusOK)
+		b.forget(sessionCookie)
+		b.submit("consent", "decision", "allow")
+		b.at("password", http.StatusOK)
+		if got := s.sessions("alice"); len(got) != 1 {
+			t.Errorf("%d sessions of one sign-in", len(got))
+		}
+	})
+}
+
+// PA-6: who has copied a cookie has nothing once its owner proves more, not even
+// what was under way.
+func TestAnAttackerIsLeftBehindByAStepUp(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		phone := s.ready("alice")
+		b := s.browser
+		b.open(s.app.request())
+		b.login("alice", phone)
+		s.app.callback(b.page)
+		time.Sleep(time.Minute)
+
+		thief := newBrowser(t, s.net)
+		thief.plant(sessionCookie, b.cookie(sessionCookie))
+		thief.open(s.app.tab().request("prompt", "consent"))
+		thief.at("consent", http.StatusOK)
+		b.open(s.app.request("prompt", "login"))
+		b.login("alice", phone)
+		s.app.callback(b.page)
+
+		thief.submit("consent", "decision", "allow")
+		thief.at("password", http.StatusOK)
+		if got := s.sessions("alice"); len(got) != 1 {
+			t.Errorf("%d sessions of one browser", len(got))
+		}
+	})
+}
+
+// An interloper is a store in which something happens before a transaction
+// begins, after everything was looked at.
+type interloper struct {
+	*storage.DB
+	mu   sync.Mutex
+	then func()
+}
+
+func (i *interloper) Atomically(ctx context.Context, fn func(context.Context) error) error {
+	i.mu.Lock()
+	then := i.then
+	i.then = nil
+	i.mu.Unlock()
+	if then != nil {
+		then()
+	}
+	return i.DB.Atomically(ctx, fn)
+}
+
+// SE-6: a session that is ended while a request of it waits for the database
+// does not come back as another.
+func TestAnAttackerRevivesNoSession(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		var in *interloper
+		s := newStage(t, dsn, plan{store: func(db *storage.DB) (provider.Store, mfa.Store) {
+			in = &interloper{DB: db}
+			return in, db
+		}})
+		phone := s.ready("alice")
+		b := s.browser
+		b.open(s.app.request())
+		b.login("alice", phone)
+		s.app.callback(b.page)
+		for _, to := range []string{s.app.request("prompt", "none"), issuer + "/account"} {
+			in.mu.Lock()
+			in.then = func() {
+				if err := s.db.EndSessions(context.Background(), "sub-alice"); err != nil {
+					t.Error(err)
+				}
+			}
+			in.mu.Unlock()
+			b.open(to)
+			if got := s.sessions("alice"); len(got) > 0 {
+				t.Errorf("%s: a session lives on: %+v", to, got)
+			}
+		}
+	})
+}
