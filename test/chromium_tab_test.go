@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/cdproto/audits"
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/css"
 	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -88,6 +89,7 @@ func newTab(t *testing.T, ctx context.Context) *tab {
 	call(b, accessibility.Enable, cdp.Empty{})
 	call(b, audits.Enable, cdp.Empty{})
 	call(b, log.Enable, cdp.Empty{})
+	call(b, css.Enable, cdp.Empty{})
 	call(b, runtime.Enable, cdp.Empty{})
 	events := true
 	_, err2 := chromedp.CallBrowser(ctx, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
@@ -275,8 +277,9 @@ func (b *tab) arrive(action chromedp.Action[chromedp.Void]) int64 {
 	from := b.at()
 	resp, err := chromedp.RunResponse(ctx, action)
 	if err != nil {
+		b.t.Errorf("no page came after %s, but %s: %v", from, b.at(), err)
 		b.clean()
-		b.t.Fatalf("no page came after %s: %v", from, err)
+		b.t.FailNow()
 	}
 	return resp.Status
 }
@@ -409,8 +412,8 @@ func (b *tab) tabs() {
 		b.keys(kb.Tab)
 		if x := b.focused(); x.node != 0 && !slices.Contains(got, x.node) {
 			got = append(got, x.node)
-			if b.find(":focus-visible") == 0 {
-				b.t.Errorf("%s: the focus on %s does not show", b.at(), x)
+			if !b.outlined() {
+				b.t.Errorf("%s: that %s has the focus does not show", b.at(), x)
 			}
 		}
 	}
@@ -426,9 +429,14 @@ func (b *tab) tabs() {
 	}
 }
 
-// find returns the node of a selector, 0 if there is none.
-func (b *tab) find(selector string) cdp.NodeID {
+// outlined reports whether a line is drawn around what has the focus.
+func (b *tab) outlined() bool {
 	b.t.Helper()
 	root := call(b, dom.GetDocument, dom.GetDocumentParams{}).Root
-	return call(b, dom.QuerySelector, dom.QuerySelectorParams{NodeID: root.NodeID, Selector: selector}).NodeID
+	node := call(b, dom.QuerySelector, dom.QuerySelectorParams{NodeID: root.NodeID, Selector: ":focus-visible"}).NodeID
+	if node == 0 {
+		return false
+	}
+	return slices.ContainsFunc(call(b, css.GetComputedStyleForNode, css.GetComputedStyleForNodeParams{NodeID: node}).ComputedStyle,
+		func(p *css.ComputedStyleProperty) bool { return p.Name == "outline-style" && p.Value == "solid" })
 }

@@ -252,7 +252,7 @@ func (v *visit) recoveryLogin() identity {
 		v.t.Errorf("a code used before: status %d", status)
 	}
 	v.on("Enter your code")
-	v.complains("Code", "Wait for the next one")
+	v.complains("Code", "That code")
 	v.inspect("factor-wrong")
 	v.follow("Use a recovery code instead")
 	v.on("Use a recovery code")
