@@ -23,7 +23,9 @@ type Directory interface {
 	// ErrNoUser, and must take as long for each: hash something even for a
 	// name that you do not know. With ErrNoUser, User.Subject may be set to
 	// the account that the name meant, so that attempts are counted for the
-	// account and not for the spelling; nothing else of it is used.
+	// account and stand in its history; nothing else of it is used. Without it
+	// they are counted for the spelling: set it if an account has several
+	// names, or each would get a budget of its own.
 	//
 	// ErrBusy refuses without looking, and is answered with 503. Any other
 	// error is a fault, and denies.

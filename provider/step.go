@@ -164,7 +164,7 @@ type claimed struct {
 	user    User   // if right
 	subject string // of the account that was meant, if there is one
 	right   bool
-	key     string // that attempts are counted under
+	keys    []string // that attempts are counted under
 }
 
 type claimedKey struct{}
@@ -179,14 +179,19 @@ func (p *Provider) authenticate(r *request, v url.Values) error {
 	if err != nil && !errors.Is(err, ErrNoUser) {
 		return fmt.Errorf("checking a password: %w", err)
 	}
-	c := claimed{key: AttemptsKey(u.Subject), subject: u.Subject}
+	c := claimed{subject: u.Subject}
 	if err == nil && u.Subject != "" && !u.Disabled {
 		c.user, c.right = u, true
 	}
-	if u.Subject == "" {
-		// Known by its spelling only, folded so that it makes no difference.
+	if c.subject != "" {
+		c.keys = append(c.keys, AttemptsKey(c.subject))
+	}
+	if c.subject == "" || c.right {
+		// Where the directory does not say whom it meant, a wrong one is counted
+		// by the spelling, folded so that it makes no difference. It need never
+		// say: a right one has to pass that count, too.
 		h := hashOf(strings.ToLower(norm.NFKC.String(strings.TrimSpace(name))))
-		c.key = "name:" + fmt.Sprintf("%x", h[:16])
+		c.keys = append(c.keys, "name:"+fmt.Sprintf("%x", h[:16]))
 	}
 	r.Request = r.WithContext(context.WithValue(r.Context(), claimedKey{}, c))
 	return nil
@@ -200,9 +205,12 @@ func (p *Provider) checkPassword(ctx context.Context, r *request, t *passage, v 
 	case v.Get("password") == "" || !ok:
 		return nil, &templates.Message{Text: templates.PasswordMissing}, nil
 	}
-	counts, err := p.config.Attempts.Attempt(ctx, c.key, c.right)
-	if err != nil {
-		return nil, nil, fmt.Errorf("counting the attempt: %w", err)
+	counts := true
+	for i := 0; i < len(c.keys) && counts; i++ {
+		var err error
+		if counts, err = p.config.Attempts.Attempt(ctx, c.keys[i], c.right); err != nil {
+			return nil, nil, fmt.Errorf("counting the attempt: %w", err)
+		}
 	}
 	if !counts || !c.right {
 		miss, problem := []authflow.Event{{Kind: authflow.Miss}}, &templates.Message{Text: templates.PasswordWrong}

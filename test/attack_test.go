@@ -124,3 +124,40 @@ func TestAnAttackerRevivesNoSession(t *testing.T) {
 		}
 	})
 }
+
+// silent is a directory that tells nobody whom a name meant.
+type silent struct{ *people }
+
+func (d silent) Authenticate(ctx context.Context, name, password string) (provider.User, error) {
+	u, err := d.people.Authenticate(ctx, name, password)
+	if err != nil {
+		u = provider.User{}
+	}
+	return u, err
+}
+
+// PW-3: the budget holds whether or not the directory says which account a wrong
+// password was meant for: it may leave that out.
+func TestAnAttackerGuessesNoLongerBecauseTheDirectoryIsSilent(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn, plan{provider: func(c *provider.Config) {
+			c.Directory = silent{c.Directory.(*people)}
+		}})
+		b := s.browser
+		for range 2 {
+			b.open(s.app.request())
+			for range 6 {
+				if b.page.kind() == "password" {
+					b.submit("password", "username", "alice", "password", "a guess")
+				}
+			}
+		}
+		b.open(s.app.request())
+		b.password("alice")
+		b.problem("password", http.StatusUnprocessableEntity, "password", "problem.password_wrong")
+		time.Sleep(time.Hour)
+		b.open(s.app.request())
+		b.password("alice")
+		b.at("enrollstart", http.StatusOK)
+	})
+}
