@@ -21,6 +21,10 @@ const (
 	maxHeader         = 32 << 10
 
 	readyTimeout = 2 * time.Second
+
+	// silence is how long a connection on which nothing ever came may delay the
+	// end.
+	silence = 300 * time.Millisecond
 )
 
 // Config says what is served, and how.
@@ -46,7 +50,9 @@ type Config struct {
 // requests, lets those finish that it has, at most for c.Grace, and returns nil
 // if all did. It closes l.
 func Serve(ctx context.Context, l net.Listener, c Config) error {
+	var quiet unused
 	s := &http.Server{
+		ConnState:         quiet.follow,
 		Handler:           c.handler(),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -76,6 +82,7 @@ func Serve(ctx context.Context, l net.Listener, c Config) error {
 	c.Log.Info("stopping", "grace", grace.String())
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
+	defer time.AfterFunc(silence, quiet.close).Stop()
 	if err := s.Shutdown(bounded); err != nil {
 		return errors.Join(fmt.Errorf("some requests did not finish in time: %w", err), s.Close())
 	}

@@ -228,6 +228,33 @@ func TestWhoIsBeingServedIsServedToTheEnd(t *testing.T) {
 	}
 }
 
+// Browsers open connections in advance. net/http waits for them, longer than
+// the grace here.
+func TestNobodyWaitsForAConnectionOnWhichNothingCame(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		ended <- server.Serve(ctx, l, server.Config{
+			Handler: http.NotFoundHandler(), Log: slog.New(slog.DiscardHandler), Grace: 3 * time.Second,
+		})
+	}()
+	quiet, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quiet.Close()
+	// Connections are taken in order: this one is answered, so that one is there.
+	get(t, "http://"+l.Addr().String()+"/")
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheEndIsBounded(t *testing.T) {
 	entered, leave := make(chan bool), make(chan bool)
 	defer close(leave)
