@@ -81,7 +81,7 @@ func (p *Provider) serve(k kind, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := &request{
 			Request: hr, id: engine.NewID(), address: p.config.ClientAddress(hr),
-			now:  time.Now().UTC().Truncate(time.Microsecond),
+			now:  now(),
 			lang: p.pages.Language("", hr.Header.Get("Accept-Language")),
 		}
 		if ext, ok := hr.Context().Value(requestIDKey{}).(string); ok {
@@ -227,10 +227,12 @@ func (p *Provider) record(ctx context.Context, r *request, e Event) error {
 }
 
 // atomically is Store.Atomically for r: what is undone, because fn is called
-// again or failed, is not told.
+// again or failed, is not told. Now is when fn begins, and not when the request
+// did: who sends a body slowly would have stopped the clock for all that
+// expires.
 func (p *Provider) atomically(r *request, fn func(ctx context.Context) error) error {
 	err := p.store.Atomically(r.Context(), func(ctx context.Context) error {
-		r.events, r.notices = nil, nil
+		r.events, r.notices, r.now = nil, nil, now()
 		return fn(ctx)
 	})
 	if err != nil {
@@ -238,6 +240,9 @@ func (p *Provider) atomically(r *request, fn func(ctx context.Context) error) er
 	}
 	return err
 }
+
+// now is the time as it is stored.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // write sends a.
 func (p *Provider) write(w http.ResponseWriter, r *request, a answer) {

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -159,5 +160,49 @@ func TestAnAttackerGuessesNoLongerBecauseTheDirectoryIsSilent(t *testing.T) {
 		b.open(s.app.request())
 		b.password("alice")
 		b.at("enrollstart", http.StatusOK)
+	})
+}
+
+// A hesitant body arrives late.
+type hesitant struct {
+	io.Reader
+	after time.Duration
+}
+
+func (h *hesitant) Read(b []byte) (int, error) {
+	time.Sleep(h.after)
+	h.after = 0
+	return h.Reader.Read(b)
+}
+
+// hesitate sends a request whose body is complete only after some time.
+func (b *browser) hesitate(r *http.Request, after time.Duration) *page {
+	b.t.Helper()
+	r.Body = io.NopCloser(&hesitant{r.Body, after})
+	return b.do(r)
+}
+
+// PA-4, TO-11: the clock does not stand still for who sends slowly.
+func TestAnAttackerGainsNoTimeBySendingSlowly(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		phone := s.ready("alice")
+		b := s.browser
+		b.open(s.app.request())
+		b.password("alice")
+		b.at("factor", http.StatusOK)
+		r := b.request("otp", "code", phone.code(22))
+		b.hesitate(r, 11*time.Minute)
+		b.ended("expired")
+		if got := s.sessions("alice"); len(got) > 0 {
+			t.Errorf("sessions %+v", got)
+		}
+
+		b.account("alice", phone)
+		b.hesitate(b.request("replace-factor"), 6*time.Minute)
+		b.at("password", http.StatusOK)
+		if s.budget("alice").Pending {
+			t.Error("a secret was made without a fresh factor")
+		}
 	})
 }
