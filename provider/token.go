@@ -138,10 +138,16 @@ func (p *Provider) reused(r *request, c Client, id string, refusal *engine.Refus
 		if err != nil {
 			return fmt.Errorf("reading the grant: %w", err)
 		}
+		e := r.happened(EventReuse, Failure, g.Subject, c.ID)
+		if !g.Revoked.IsZero() {
+			// Who goes on trying fills the log, not the database.
+			r.events = append(r.events, e)
+			return nil
+		}
 		if err := p.store.RevokeGrant(ctx, id, r.now); err != nil {
 			return fmt.Errorf("revoking the grant: %w", err)
 		}
-		return p.record(ctx, r, r.happened(EventReuse, Failure, g.Subject, c.ID))
+		return p.record(ctx, r, e)
 	})
 	if err != nil {
 		return err

@@ -206,3 +206,26 @@ func TestAnAttackerGainsNoTimeBySendingSlowly(t *testing.T) {
 		}
 	})
 }
+
+// OA-6: an old refresh token that turns up while its user is disabled is noticed.
+func TestReuseIsNoticedWhileTheUserIsDisabled(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s, _, id := connected(t, dsn)
+		last, err := s.app.refresh(id.token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disable := func(yes bool) { s.people.change("alice", func(u *provider.User) { u.Disabled = yes }) }
+		disable(true)
+		for range 3 { // noticed once
+			if _, err := s.app.refresh(id.token); refusal(err) != "invalid_grant" {
+				t.Errorf("reuse: %v", err)
+			}
+		}
+		same(t, "audit", s.audit("alice", provider.EventReuse), []string{"token-reuse failure"})
+		disable(false)
+		if _, err := s.app.refresh(last); refusal(err) != "invalid_grant" {
+			t.Errorf("the last of the family: %v", err)
+		}
+	})
+}

@@ -187,10 +187,12 @@ func (units) GetRefreshTokenSession(ctx context.Context, signature string, _ fos
 	switch {
 	case !ok || u.grant == nil || u.grant.ID != id || u.grant.ClientID != u.client.ID:
 		return nil, fosite.ErrNotFound
+	case generation < u.grant.Generation:
+		// Before anything else: a thief who comes while the grant stands still
+		// is noticed, too.
+		return u.requester(), fosite.ErrInactiveToken
 	case u.grant.Revoked || generation > u.grant.Generation:
 		return nil, fosite.ErrNotFound
-	case generation < u.grant.Generation:
-		return u.requester(), fosite.ErrInactiveToken
 	}
 	return u.requester(), nil
 }
