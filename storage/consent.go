@@ -29,6 +29,9 @@ func (r consentRow) consent() provider.Consent {
 // Consent returns the scopes that subject allowed the client; none if it was
 // never asked.
 func (d *DB) Consent(ctx context.Context, subject, clientID string) (provider.Consent, error) {
+	if !text(clientID) {
+		return provider.Consent{Subject: subject, ClientID: clientID}, nil
+	}
 	row, err := take[consentRow](d.read(ctx), "subject = ? AND client_id = ?", subject, clientID)
 	if errors.Is(err, provider.ErrNotFound) {
 		return provider.Consent{Subject: subject, ClientID: clientID}, nil
@@ -86,6 +89,9 @@ func (d *DB) SaveConsent(ctx context.Context, c provider.Consent) error {
 // RevokeConsent forgets what subject allowed the client, and revokes every
 // grant that it made.
 func (d *DB) RevokeConsent(ctx context.Context, subject, clientID string, now time.Time) error {
+	if !text(clientID) {
+		return nil
+	}
 	err := d.Atomically(ctx, func(ctx context.Context) error {
 		err := d.write(ctx).Where("subject = ? AND client_id = ?", subject, clientID).Delete(&consentRow{}).Error
 		if err != nil {

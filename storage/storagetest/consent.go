@@ -14,6 +14,10 @@ var consentCases = []storeCase{
 		equal(t, "scopes", len(c.Scopes), 0)
 		equal(t, "given", c.Given.IsZero(), true)
 		equal(t, "all", len(value(s.Consents(t.Context(), rand.Text()))(t)), 0)
+		for _, id := range []string{"", "\x00", "\xff"} {
+			equal(t, "given", value(s.Consent(t.Context(), rand.Text(), id))(t).Given.IsZero(), true)
+			done(t, s.RevokeConsent(t.Context(), rand.Text(), id, at(0)))
+		}
 	}},
 	{"scopes are added to those before", func(t *testing.T, s provider.Store) {
 		anna := rand.Text()
