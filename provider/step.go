@@ -104,6 +104,9 @@ func (p *Provider) advance(ctx context.Context, r *request, v url.Values) (answe
 		return p.denied(r, t, err)
 	}
 	form, ok := forms[v.Get("step")]
+	if at == authflow.Granted && v.Get("step") == "consent" && v.Get("decision") != "allow" {
+		form = forms["cancel"] // another tab has said yes, and this one no
+	}
 	if !ok || form.at != at && form.at != anyStep {
 		return answer{location: p.flowURL(t.flow.ID)}, nil
 	}

@@ -229,3 +229,36 @@ func TestReuseIsNoticedWhileTheUserIsDisabled(t *testing.T) {
 		}
 	})
 }
+
+// OA-14: a no is a no, even if the flow waits for nothing more because another
+// tab was answered with yes.
+func TestANoIsNoYesBecauseAnotherTabSaidYes(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		phone := s.enrolled("alice")
+		for _, no := range [][]string{{"consent", "decision", "deny"}, {"cancel"}} {
+			first, second := newBrowser(t, s.net), s.app.tab()
+			first.open(s.app.request())
+			first.login("alice", phone)
+			first.at("consent", http.StatusOK)
+			tab := first.tab()
+			tab.open(second.request())
+			tab.password("alice")
+			time.Sleep(30 * time.Second)
+			tab.submit("otp", "code", phone.code(0))
+			tab.at("consent", http.StatusOK)
+			answer := first.page
+			tab.submit("consent", "decision", "allow")
+			second.callback(tab.page)
+
+			first.page = answer
+			form := []string{"step", no[0]}
+			first.do(post(t, flowURL(answer.flow()), values(append(form, no[1:]...)...)))
+			first.refused(s.app, "access_denied")
+			time.Sleep(30 * time.Second)
+			if err := s.db.RevokeConsent(t.Context(), "sub-alice", "app", now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -276,6 +276,7 @@ var accepts = map[Step][]Kind{
 	AskFactor:   {FactorOK, Miss, Cancelled},
 	ShowCodes:   {Cancelled},
 	AskConsent:  {ConsentOK, Cancelled},
+	Granted:     {Cancelled}, // a no to a page that another tab has answered with yes
 }
 
 // Apply returns f after e. If e is not what f waits for, it returns f as it

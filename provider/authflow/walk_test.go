@@ -244,7 +244,7 @@ func (a ask) move(w world, m Moment, at place, c *chart, visit func(world)) erro
 		if e.Kind == FactorOK && (e.Method == Password || !m.Enrolled.Has(e.Method)) {
 			return fmt.Errorf("%v is taken, which is not enrolled", e)
 		}
-		if at.step == Denied || at.step == Granted || e.Kind == Switched && a.hint != "" {
+		if at.step == Denied || at.step == Granted && e.Kind != Cancelled || e.Kind == Switched && a.hint != "" {
 			return fmt.Errorf("%v is taken at %v", e, at.step)
 		}
 		v, then := world{next, w.after(e, m)}, m
