@@ -227,7 +227,10 @@ func (p *Provider) accountStep(ctx context.Context, r *request, h *holder, v url
 	switch v.Get("step") {
 	case "end-session":
 		err := p.store.EndSession(ctx, subject, v.Get("id"))
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if errors.Is(err, ErrNotFound) {
+			return back, nil
+		}
+		if err != nil {
 			return answer{}, fmt.Errorf("ending a session: %w", err)
 		}
 		return back, p.record(ctx, r, r.happened(EventSessionEnd, Success, subject, ""))
@@ -242,16 +245,29 @@ func (p *Provider) accountStep(ctx context.Context, r *request, h *holder, v url
 		}
 		return p.signedOut(), p.record(ctx, r, r.happened(EventLogout, Success, subject, ""))
 	case "revoke":
-		if err := p.store.RevokeConsent(ctx, subject, v.Get("client"), r.now); err != nil && !errors.Is(err, ErrNotFound) {
-			return answer{}, fmt.Errorf("revoking a consent: %w", err)
-		}
-		return back, p.record(ctx, r, r.happened(EventRevoke, Success, subject, v.Get("client")))
+		return back, p.revoke(ctx, r, subject, v.Get("client"))
 	case "replace-factor":
 		return p.replaceFactor(ctx, r, h)
 	case "new-codes":
 		return p.newCodes(ctx, r, h)
 	}
 	return back, nil
+}
+
+// revoke takes back what subject allowed the client, if anything. A form can
+// name whatever it likes, and that is not to stand in the audit trail.
+func (p *Provider) revoke(ctx context.Context, r *request, subject, clientID string) error {
+	all, err := p.store.Consents(ctx, subject)
+	if err != nil {
+		return fmt.Errorf("reading the consents: %w", err)
+	}
+	if !slices.ContainsFunc(all, func(c Consent) bool { return c.ClientID == clientID }) {
+		return nil
+	}
+	if err := p.store.RevokeConsent(ctx, subject, clientID, r.now); err != nil {
+		return fmt.Errorf("revoking a consent: %w", err)
+	}
+	return p.record(ctx, r, r.happened(EventRevoke, Success, subject, clientID))
 }
 
 func (p *Provider) signedOut() answer {

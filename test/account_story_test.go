@@ -119,8 +119,9 @@ func TestUsersSeeAndEndTheirSessions(t *testing.T) {
 			b.open(s.app.request("prompt", "none"))
 			b.refused(s.app, "login_required")
 		}
+		// Bob's session is not among them: it was never ended.
 		same(t, "audit", s.audit("alice", provider.EventSessionEnd, provider.EventLogout),
-			[]string{"session-ended success", "session-ended success", "logout success", "session-ended success"})
+			[]string{"session-ended success", "logout success", "session-ended success"})
 		if len(s.sessions("bob")) != 1 {
 			t.Error("bob was signed out")
 		}
