@@ -30,11 +30,11 @@ func NewAttempts(s Store, b Budget) (*Attempts, error) {
 }
 
 // Attempt records that a password was given for the account that key names,
-// and whether it was right, and reports whether it counts: a right one does
-// while the account's budget lasts, and clears it. Beyond the budget a right
-// password is refused like a wrong one, and neither is recorded, so that a
-// guesser learns nothing there and the owner does not wait longer for it. It
-// takes part in the transaction of ctx.
+// and whether it was right, and reports whether it counts: it does while the
+// account's budget lasts, which a wrong one is charged to and a right one
+// clears. Beyond the budget a right password is refused like a wrong one, and
+// neither is recorded, so that a guesser learns nothing there and the owner
+// does not wait longer for it. It takes part in the transaction of ctx.
 //
 // The password has been hashed by the time it is known to be right. That gives
 // nothing away as long as the caller's answer, and the time it takes, depend on
@@ -48,17 +48,16 @@ func (a *Attempts) Attempt(ctx context.Context, key string, right bool) (bool, e
 			return err
 		}
 		now := now()
-		switch {
-		case a.budget.Wait(m, now) > 0:
+		if a.budget.Wait(m, now) > 0 {
 			return nil
+		}
+		counts = true
+		switch {
 		case !right:
 			return a.save(ctx, key, a.budget.Charge(m, now), now)
 		case m.Run > 0:
-			if err := a.save(ctx, key, a.budget.Clear(m, now), now); err != nil {
-				return err
-			}
+			return a.save(ctx, key, a.budget.Clear(m, now), now)
 		}
-		counts = true
 		return nil
 	})
 	if err != nil {

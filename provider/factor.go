@@ -59,8 +59,8 @@ func AttemptsKey(subject string) string { return "subject:" + subject }
 // Attempts bounds how often passwords may be guessed. Package mfa has one.
 type Attempts interface {
 	// Attempt records that a password was given for the account that key
-	// names, and whether it was right, and reports whether it counts: a right
-	// one does while the account's budget of attempts lasts. It takes part in
-	// the transaction of ctx.
+	// names, and whether it was right, and reports whether it counts: it does
+	// while the account's budget of attempts lasts. One that does not leaves
+	// the budget as it is. It takes part in the transaction of ctx.
 	Attempt(ctx context.Context, key string, right bool) (bool, error)
 }

@@ -218,8 +218,13 @@ func (p *Provider) checkPassword(ctx context.Context, r *request, t *passage, v 
 	if !counts || !c.right {
 		miss, problem := []authflow.Event{{Kind: authflow.Miss}}, &templates.Message{Text: templates.PasswordWrong}
 		e := r.happened(EventPassword, Failure, c.subject, t.client.ID)
-		if c.subject == "" {
-			// Anyone can make up names: they fill the log, not the database.
+		if !counts {
+			e.Kind = EventThrottle
+		}
+		if c.subject == "" || !counts {
+			// Anyone can make up names, and go on with one when nobody looks any
+			// more: that fills the log, not the database, and does not push what
+			// happened to an account off its page.
 			r.events = append(r.events, e)
 			return miss, problem, nil
 		}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -259,6 +261,34 @@ func TestANoIsNoYesBecauseAnotherTabSaidYes(t *testing.T) {
 			if err := s.db.RevokeConsent(t.Context(), "sub-alice", "app", now()); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// LG-1: whoever tries passwords for ever at a name leaves no more in the
+// account's history than the budget holds.
+func TestAnAttackerDrownsNoHistory(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		s.enrolled("alice")
+		b := s.browser
+		b.open(s.app.request())
+		b.password("alice")
+		for range 5 {
+			b.open(s.app.request())
+			for range 9 {
+				b.submit("password", "username", "alice", "password", "a guess")
+				b.problem("password", http.StatusUnprocessableEntity, "password", "problem.password_wrong")
+			}
+		}
+		b.password("alice") // not looked at either
+		b.at("ended", http.StatusForbidden)
+		want := append([]string{"password success"}, slices.Repeat([]string{"password failure"}, mfa.PasswordBudget.Free)...)
+		same(t, "audit", s.audit("alice"), want)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if got := strings.Count(s.log.String(), `"kind":"throttle"`); got != 36 {
+			t.Errorf("%d refusals in the log, want 36", got)
 		}
 	})
 }
