@@ -98,7 +98,8 @@ func (p *Provider) newGrant(now time.Time, t *passage, s Session, g authflow.Gra
 		Scopes: t.scopes(), Login: g.Login(), ACR: g.ACR(),
 		Requested: g.Requested(), Created: now, CodeExpires: now.Add(l.Code),
 		RedirectURI: t.form.Get("redirect_uri"), Challenge: t.form.Get("code_challenge"),
-		Nonce: t.form.Get("nonce"), Expires: ends, Ends: ends,
+		Nonce: t.form.Get("nonce"), Ends: ends,
+		Expires: now.Add(l.Code), // until the code is spent
 	}
 }
 

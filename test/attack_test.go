@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -289,6 +290,36 @@ func TestAnAttackerDrownsNoHistory(t *testing.T) {
 		defer s.mu.Unlock()
 		if got := strings.Count(s.log.String(), `"kind":"throttle"`); got != 36 {
 			t.Errorf("%d refusals in the log, want 36", got)
+		}
+	})
+}
+
+// ST-5: a page that sends a signed-in browser here again and again leaves no
+// row behind for what nobody fetches.
+func TestAnAttackerFillsNoTableWithCodes(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		s.app.config.Scopes = append(s.app.config.Scopes, "offline_access")
+		phone := s.ready("alice")
+		b := s.browser
+		b.open(s.app.request())
+		b.login("alice", phone)
+		unfetched, _, _ := strings.Cut(b.page.url.Query().Get("code"), ".")
+		b.open(s.app.request())
+		fetched, _, _ := strings.Cut(b.page.url.Query().Get("code"), ".")
+		token := s.app.callback(b.page).token
+		time.Sleep(2 * time.Minute)
+		if _, err := s.db.Sweep(t.Context(), time.Now(), 100); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.db.Grant(t.Context(), unfetched); !errors.Is(err, provider.ErrNotFound) {
+			t.Errorf("the grant of a code that nobody fetched: %v", err)
+		}
+		if _, err := s.db.Grant(t.Context(), fetched); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.app.refresh(token); err != nil {
+			t.Error(err)
 		}
 	})
 }
