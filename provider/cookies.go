@@ -26,12 +26,12 @@ func newCookies(issuer *url.URL, secrets [][]byte) (cookies, error) {
 	c := cookies{secure: issuer.Scheme == "https"}
 	prefix, suffix := "__Host-sallyport_", ""
 	// The __Host- prefix (RFC 6265bis section 4.1.3.2) wants Path=/ and no
-	// Domain, so two providers on one host must differ in the name. On
-	// loopback http the prefix cannot be had, and ports share their cookies.
+	// Domain, and ports share their cookies, so two providers on one host must
+	// differ in the name. On loopback http the prefix cannot be had.
 	if !c.secure {
 		prefix = "sallyport_"
 	}
-	if !c.secure || issuer.Path != "" {
+	if !c.secure || issuer.Path != "" || issuer.Port() != "" {
 		sum := sha256.Sum256([]byte(issuer.String()))
 		suffix = "_" + hex.EncodeToString(sum[:4])
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -322,4 +323,24 @@ func TestAnAttackerFillsNoTableWithCodes(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// AD-2: two providers on one host do not take each other's cookies, whichever
+// ports they have: browsers keep one jar for all of them.
+func TestProvidersOnTwoPortsShareNoCookie(t *testing.T) {
+	names := map[string]bool{}
+	for _, at := range []string{"https://idp.example", "https://idp.example:8443", "https://idp.example:9443"} {
+		h := newHouse(t, "sqlite:"+t.TempDir()+"/idp.db", plan{provider: func(c *provider.Config) { c.Issuer = at }})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, at+"/account", nil))
+		for _, c := range w.Result().Cookies() {
+			if !strings.HasPrefix(c.Name, "__Host-") || names[c.Name] {
+				t.Errorf("%s has a cookie %s", at, c.Name)
+			}
+			names[c.Name] = true
+		}
+	}
+	if len(names) != 3 {
+		t.Errorf("cookies %v", names)
+	}
 }
