@@ -242,12 +242,12 @@ func (s *stage) settle() {
 	}
 }
 
-// allow lets alice allow the client with this ID what it asks for.
-func (s *stage) allow(id string, scopes ...string) {
+// allow lets someone allow the client with this ID some scopes.
+func (s *stage) allow(subject, id string, scopes ...string) {
 	s.t.Helper()
 	slices.Sort(scopes)
 	err := s.db.SaveConsent(context.Background(), provider.Consent{
-		Subject: "sub-alice", ClientID: id, Scopes: scopes, Given: now(),
+		Subject: subject, ClientID: id, Scopes: scopes, Given: now(),
 	})
 	if err != nil {
 		s.t.Fatal(err)
