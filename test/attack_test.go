@@ -344,3 +344,51 @@ func TestProvidersOnTwoPortsShareNoCookie(t *testing.T) {
 		t.Errorf("cookies %v", names)
 	}
 }
+
+// Nobody writes a history of their own choosing, nor an error of the database.
+func TestOnlyWhatWasAllowedIsTakenBack(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		phone := s.ready("alice")
+		b := s.browser
+		b.account("alice", phone)
+		for _, id := range []string{"nobody", "\x00", "\xff", strings.Repeat("x", 10000)} {
+			b.submit("revoke", "client", id)
+			b.at("account", http.StatusOK)
+		}
+		if got := s.audit("alice", provider.EventRevoke); len(got) > 0 {
+			t.Errorf("audit: %v", got)
+		}
+	})
+}
+
+// SE-6, PA-6: of many requests in one session, at two replicas, none outlives
+// the word that ends it.
+func TestAnAttackerInAHurryKeepsNoSession(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		p := newPair(t, dsn)
+		phone := p.ready("alice")
+		b := p.browser
+		b.account("alice", phone)
+		end := post(t, issuer+"/account", values("step", "end-all"))
+		b.open(p.app.request("prompt", "consent"))
+		b.at("consent", http.StatusOK)
+		together(func(i int) int {
+			tab := p.at(i, b)
+			switch {
+			case i == racers/2:
+				return tab.once(end).status
+			case i%4 == 0:
+				return tab.once(tab.request("consent", "decision", "allow")).status
+			}
+			r, err := http.NewRequest(http.MethodGet, p.app.tab().request("prompt", "none"), nil)
+			if err != nil {
+				panic(err)
+			}
+			return tab.once(r).status
+		})
+		if got := p.sessions("alice"); len(got) > 0 {
+			t.Errorf("%d sessions live on", len(got))
+		}
+	})
+}
