@@ -226,6 +226,20 @@ func TestReplacingTheAuthenticatorTakesAFreshOne(t *testing.T) {
 		if got := s.budget("alice"); got.Enrolled.After(now().Add(-10 * time.Minute)) {
 			t.Errorf("replaced without a fresh factor: %+v", got)
 		}
+		// TO-10: and the secret is over after ten, however fresh the factor is.
+		time.Sleep(authflow.FactorLifetime - 2*time.Second)
+		b.open(issuer + "/account/factor")
+		b.at("enroll", http.StatusOK)
+		form := b.request("confirm", "code", late.code(0))
+		time.Sleep(time.Second)
+		b.do(form)
+		b.at("account", http.StatusOK)
+		if got := s.budget("alice"); got.Enrolled.After(now().Add(-10*time.Minute)) || got.Pending {
+			t.Errorf("replaced by a secret that was over: %+v", got)
+		}
+		time.Sleep(time.Minute)
+		b.submit("replace-factor")
+		fresh()
 		b.submit("replace-factor")
 		b.at("enroll", http.StatusOK)
 		next := scan(t, b.page)
