@@ -16,6 +16,7 @@ type Client struct {
 	FirstParty   bool   // ours: consent is not asked
 	PKCEOptional bool   // may leave PKCE out; only for a client with a secret
 	OpaqueTokens bool   // access tokens are opaque; otherwise JWTs (RFC 9068)
+	Introspects  bool   // may ask what tokens of others say (RFC 7662); only for a client with a secret
 	Algorithm    string // that signs its tokens: RS256 or ES256; empty: RS256
 	Floor        string // the least level of its sign-ins; empty: Config.Floor
 

@@ -29,6 +29,7 @@ type clientRow struct {
 	FirstParty       bool
 	PKCEOptional     bool `gorm:"column:pkce_optional"`
 	OpaqueTokens     bool
+	Introspects      bool
 	Algorithm        string
 	Floor            string
 	InitiateLoginURI string
@@ -51,6 +52,7 @@ func newClientRow(c provider.Client) *clientRow {
 		FirstParty:       c.FirstParty,
 		PKCEOptional:     c.PKCEOptional,
 		OpaqueTokens:     c.OpaqueTokens,
+		Introspects:      c.Introspects,
 		Algorithm:        c.Algorithm,
 		Floor:            c.Floor,
 		InitiateLoginURI: c.InitiateLoginURI,
@@ -75,6 +77,7 @@ func (r clientRow) client() provider.Client {
 		FirstParty:       r.FirstParty,
 		PKCEOptional:     r.PKCEOptional,
 		OpaqueTokens:     r.OpaqueTokens,
+		Introspects:      r.Introspects,
 		Algorithm:        r.Algorithm,
 		Floor:            r.Floor,
 		InitiateLoginURI: r.InitiateLoginURI,
@@ -138,7 +141,7 @@ func (d *DB) upsertClient(ctx context.Context, row *clientRow, where ...clause.E
 	return d.write(ctx).Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "id"}},
 		DoUpdates: clause.AssignmentColumns([]string{"name", "type", "secrets", "redirect_uris", "scopes",
-			"grant_types", "first_party", "pkce_optional", "opaque_tokens", "algorithm", "floor",
+			"grant_types", "first_party", "pkce_optional", "opaque_tokens", "introspects", "algorithm", "floor",
 			"initiate_login_uri", "continues_to", "declared"}),
 		Where: clause.Where{Exprs: where},
 	}).Create(row)

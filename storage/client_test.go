@@ -17,7 +17,7 @@ func newClient(id string) provider.Client {
 		RedirectURIs: []string{"https://app.example/cb", "https://app.example/cb?x=1"},
 		Scopes:       []string{"openid", "profile"},
 		GrantTypes:   []string{"authorization_code", "refresh_token"},
-		FirstParty:   true, PKCEOptional: true, OpaqueTokens: true,
+		FirstParty:   true, PKCEOptional: true, OpaqueTokens: true, Introspects: true,
 		Algorithm: "ES256", Floor: "mfa",
 		InitiateLoginURI: "https://app.example/login",
 		ContinuesTo:      []string{"https://www.app.example"},

@@ -67,6 +67,7 @@ service, which acts for itself, without a person.`,
 	f.BoolVar(&r.FirstParty, "first-party", false, "it is ours: people are not asked to consent")
 	f.StringVar(&pkce, "pkce", "required", "required, or optional for a client with a secret that cannot do PKCE")
 	f.StringVar(&tokens, "access-token", "jwt", "jwt or opaque")
+	f.BoolVar(&r.Introspects, "introspects", false, "it may ask what tokens of others say, as an API does; only with a secret")
 	f.StringVar(&r.Algorithm, "algorithm", "", "that signs its tokens: RS256 (the default) or ES256")
 	f.StringVar(&r.Floor, "floor", "", "the least level of its sign-ins; default the floor of all")
 	f.StringVar(&r.InitiateLoginURI, "initiate-login-uri", "", "where a sign-in to it can begin")
@@ -125,6 +126,8 @@ func clientProblems(id string, problems []config.Problem) error {
 			flag = "the ID"
 		case "secret_sha256":
 			flag = "the secret"
+		case "introspects":
+			flag = "--introspects"
 		case "continues_to":
 			flag = "--continues-to"
 		}
@@ -184,6 +187,7 @@ type clientView struct {
 	FirstParty   bool       `json:"first_party"`
 	PKCE         string     `json:"pkce"`
 	AccessTokens string     `json:"access_tokens"`
+	Introspects  bool       `json:"introspects"`
 	Algorithm    string     `json:"algorithm"`
 	Floor        string     `json:"floor,omitempty"`
 	InitiateURI  string     `json:"initiate_login_uri,omitempty"`
@@ -196,7 +200,7 @@ func viewClient(r provider.Client) clientView {
 		ID: r.ID, Name: r.Name, Type: string(r.Type), Declared: r.Declared, Secrets: len(r.Secrets),
 		RedirectURIs: append([]string{}, r.RedirectURIs...), Scopes: append([]string{}, r.Scopes...),
 		GrantTypes: append([]string{}, r.GrantTypes...), FirstParty: r.FirstParty,
-		PKCE: "required", AccessTokens: "jwt", Algorithm: "RS256",
+		PKCE: "required", AccessTokens: "jwt", Introspects: r.Introspects, Algorithm: "RS256",
 		Floor: r.Floor, InitiateURI: r.InitiateLoginURI, ContinuesTo: r.ContinuesTo, Created: instant(r.Created),
 	}
 	if r.PKCEOptional {
@@ -265,6 +269,7 @@ func (c *cli) clientShow() *cobra.Command {
 						{"secrets", fmt.Sprint(v.Secrets)}, {"redirect URIs", strings.Join(v.RedirectURIs, " ")},
 						{"scopes", strings.Join(v.Scopes, " ")}, {"grant types", strings.Join(v.GrantTypes, " ")},
 						{"first party", yesNo(v.FirstParty)}, {"PKCE", v.PKCE}, {"access tokens", v.AccessTokens},
+						{"introspects", yesNo(v.Introspects)},
 						{"algorithm", v.Algorithm}, {"floor", v.Floor}, {"initiate login", v.InitiateURI},
 						{"continues to", strings.Join(v.ContinuesTo, " ")}, {"created", moment(r.Created)},
 					} {

@@ -57,7 +57,8 @@ func (c Client) Record() provider.Client {
 		ID: c.ID, Name: c.Name, Type: provider.ClientType(c.Type),
 		RedirectURIs: c.RedirectURIs, Scopes: c.Scopes, GrantTypes: c.GrantTypes,
 		FirstParty: c.FirstParty, PKCEOptional: c.PKCE == "optional", OpaqueTokens: c.AccessTokens == "opaque",
-		Algorithm: c.Algorithm, Floor: c.Floor,
+		Introspects: c.Introspects,
+		Algorithm:   c.Algorithm, Floor: c.Floor,
 		InitiateLoginURI: c.InitiateURI, ContinuesTo: c.ContinuesTo,
 		Declared: true,
 	}
@@ -111,6 +112,9 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 		conf.checkFloor(r, "floor", c.Floor)
 	}
 	checkSecret(r, c)
+	if c.Public() && c.Introspects {
+		r.add("introspects", "needs a secret, which a %s client cannot keep: anyone could ask in its name", c.Type)
+	}
 	checkGrants(r, c)
 	checkScopes(r, c)
 	for i, u := range c.RedirectURIs {

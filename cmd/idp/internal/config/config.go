@@ -149,6 +149,7 @@ type Client struct {
 	FirstParty   bool     `yaml:"first_party"`
 	PKCE         string   `yaml:"pkce"`
 	AccessTokens string   `yaml:"access_tokens"`
+	Introspects  bool     `yaml:"introspects"`
 	Algorithm    string   `yaml:"algorithm"`
 	Floor        string   `yaml:"floor"`
 	InitiateURI  string   `yaml:"initiate_login_uri"`
