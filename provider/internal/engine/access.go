@@ -17,9 +17,13 @@ import (
 // An Access is a valid access token: what it opens, unless its grant has been
 // revoked.
 type Access struct {
-	Grant   string // ID
-	Scopes  []string
-	Expires time.Time
+	Grant    string // ID; empty: nobody's, a client got it for itself
+	ClientID string // whose it is
+	ID       string // jti
+	Audience []string
+	Scopes   []string
+	Issued   time.Time
+	Expires  time.Time
 }
 
 // ErrAccess says that an access token is not ours, not one, or over.
@@ -51,22 +55,30 @@ func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access
 		!time.Now().Before(expires) {
 		return Access{}, ErrAccess
 	}
-	return Access{Grant: grant, Scopes: strings.Fields(c.Scope), Expires: expires}, nil
+	return Access{
+		Grant: grant, ClientID: c.ClientID, ID: c.ID, Audience: c.Audience,
+		Scopes: strings.Fields(c.Scope), Issued: time.Unix(c.IssuedAt, 0), Expires: expires,
+	}, nil
 }
 
 func (e *Engine) opaque(token string) (Access, error) {
 	text, ok := e.macs.sealed(token, true)
 	part := strings.Split(text, ".")
-	if !ok || len(part) != 5 || part[0] != accessPrefix {
+	if !ok || len(part) != 7 || part[0] != accessPrefix {
 		return Access{}, ErrAccess
 	}
-	unix, err1 := strconv.ParseInt(part[3], 36, 64)
+	end, err1 := strconv.ParseInt(part[3], 36, 64)
 	scopes, err2 := base64.RawURLEncoding.DecodeString(part[4])
-	expires := time.Unix(unix, 0)
-	if err := errors.Join(err1, err2); err != nil || !time.Now().Before(expires) {
+	begin, err3 := strconv.ParseInt(part[5], 36, 64)
+	client, err4 := base64.RawURLEncoding.DecodeString(part[6])
+	expires := time.Unix(end, 0)
+	if err := errors.Join(err1, err2, err3, err4); err != nil || !time.Now().Before(expires) {
 		return Access{}, ErrAccess
 	}
-	return Access{Grant: part[1], Scopes: strings.Fields(string(scopes)), Expires: expires}, nil
+	return Access{
+		Grant: part[1], ClientID: string(client), ID: part[2], Audience: []string{e.config.Issuer},
+		Scopes: strings.Fields(string(scopes)), Issued: time.Unix(begin, 0), Expires: expires,
+	}, nil
 }
 
 // A Verifier returns the published key with this kid and algorithm, nil if

@@ -22,7 +22,7 @@ import (
 //
 //	code           grant.secret                              SHA-256 of secret is stored
 //	refresh token  slp_rt.grant.generation.MAC
-//	access token   slp_at.grant.jti.expires.scopes.MAC       or a JWT (RFC 9068)
+//	access token   slp_at.grant.jti.expires.scopes.issued.client.MAC, or a JWT (RFC 9068)
 const (
 	refreshPrefix = "slp_rt"
 	accessPrefix  = "slp_at"
@@ -97,12 +97,19 @@ func CodeGrant(code string) (string, bool) {
 
 // RefreshGrant returns the ID of the grant that a refresh token of ours names.
 func (e *Engine) RefreshGrant(token string) (string, bool) {
+	id, _, ok := e.Refresh(token)
+	return id, ok
+}
+
+// Refresh checks the MAC of a refresh token, and returns the ID of the grant
+// that it names and which generation it is of. Whether that is still good is
+// for the caller to see.
+func (e *Engine) Refresh(token string) (grant string, generation int64, ok bool) {
 	text, ok := e.macs.sealed(token, false)
 	if !ok {
-		return "", false
+		return "", 0, false
 	}
-	id, _, ok := parseRefresh(text)
-	return id, ok
+	return parseRefresh(text)
 }
 
 func parseRefresh(text string) (grant string, generation int64, ok bool) {
@@ -179,7 +186,8 @@ func (a accessTokens) GenerateAccessToken(ctx context.Context, r fosite.Requeste
 	if u.client.Opaque {
 		text := strings.Join([]string{
 			accessPrefix, u.grant.ID, NewID(), strconv.FormatInt(expires.Unix(), 36),
-			base64.RawURLEncoding.EncodeToString([]byte(scopes)),
+			base64.RawURLEncoding.EncodeToString([]byte(scopes)), strconv.FormatInt(now.Unix(), 36),
+			base64.RawURLEncoding.EncodeToString([]byte(u.client.ID)),
 		}, ".")
 		return seal(text, a.macs[0].access), "", nil
 	}
