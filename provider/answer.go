@@ -45,6 +45,7 @@ var (
 	errMalformed   = errors.New("provider: malformed request")
 	errClient      = errors.New("provider: unknown client")
 	errRedirect    = errors.New("provider: redirect URI not registered")
+	errUnavailable = errors.New("provider: not done; it can be tried again")
 )
 
 // A request is an HTTP request and what was found out about it.
@@ -160,7 +161,7 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 		fault, status = templates.FaultClient, http.StatusBadRequest
 	case errors.Is(err, errRedirect):
 		fault, status = templates.FaultRedirect, http.StatusBadRequest
-	case errors.Is(err, ErrBusy), errors.Is(err, ErrConflict), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, errUnavailable), errors.Is(err, ErrBusy), errors.Is(err, ErrConflict), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		fault, status = templates.FaultBusy, http.StatusServiceUnavailable
 	}
 	level := slog.LevelInfo

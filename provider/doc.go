@@ -18,6 +18,8 @@
 //	                                granted: issue; otherwise store it, 303 to its page
 //	                 issue.go       end the flow, write session and grant, make the code
 //	POST /token      token.go       load the grant, let the engine judge, spend the code
+//	POST /introspect introspect.go  load the grant, say what the token is worth now
+//	POST /revoke     revoke.go      load the grant, end it
 //
 // [passage] is what all of them carry: the stored flow with everything about it
 // that is true now. It is made anew for every request.

@@ -36,6 +36,7 @@ const (
 	EventStepUp     EventKind = "step-up"
 	EventToken      EventKind = "token"
 	EventReuse      EventKind = "token-reuse"
+	EventTokenEnd   EventKind = "token-revoked"
 	EventLogout     EventKind = "logout"
 	EventUser       EventKind = "user"
 	EventClient     EventKind = "client"

@@ -17,6 +17,8 @@ type metadata struct {
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ScopesSupported       []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -26,6 +28,8 @@ type metadata struct {
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	RevokeAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 	Claims                []string `json:"claims_supported"`
 	ClaimTypes            []string `json:"claim_types_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
@@ -46,6 +50,8 @@ func (p *Provider) newMetadata() metadata {
 		AuthorizationEndpoint: p.url("/authorize"),
 		TokenEndpoint:         p.url("/token"),
 		UserinfoEndpoint:      p.url("/userinfo"),
+		RevocationEndpoint:    p.url("/revoke"),
+		IntrospectionEndpoint: p.url("/introspect"),
 		JWKSURI:               p.url("/jwks.json"),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{"query"},
@@ -53,6 +59,8 @@ func (p *Provider) newMetadata() metadata {
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgorithms:     []string{"RS256", "ES256"},
 		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
+		RevokeAuthMethods:     []string{"client_secret_basic", "client_secret_post", "none"},
+		IntrospectAuthMethods: []string{"client_secret_basic", "client_secret_post"},
 		Claims:                []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"},
 		ClaimTypes:            []string{"normal"},
 		Prompts:               []string{"none", "login", "consent", "select_account"},

@@ -33,6 +33,18 @@ func (r *request) body() (url.Values, error) {
 	return parse(string(b))
 }
 
+// parameters returns those of the body of a POST, each of which is given once.
+func (r *request) parameters() (url.Values, error) {
+	v, err := r.body()
+	if err != nil {
+		return nil, err
+	}
+	if refusal := single(v); refusal != nil {
+		return nil, refusal
+	}
+	return v, nil
+}
+
 func parse(s string) (url.Values, error) {
 	v, err := url.ParseQuery(s)
 	if err != nil {

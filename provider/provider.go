@@ -295,6 +295,8 @@ func (p *Provider) routes() {
 	on("GET", "/authorize", page, p.authorize)
 	on("POST", "/authorize", page, p.authorizePosted)
 	on("POST", "/token", api, p.token)
+	on("POST", "/revoke", api, p.revoke)
+	on("POST", "/introspect", api, p.introspect)
 	on("GET", "/userinfo", api, p.userinfo)
 	on("POST", "/userinfo", api, p.userinfo)
 

@@ -15,12 +15,9 @@ import (
 // engine judge, and store in one statement what that used up.
 func (p *Provider) token(r *request) (answer, error) {
 	ctx := r.Context()
-	v, err := r.body()
+	v, err := r.parameters()
 	if err != nil {
 		return answer{}, err
-	}
-	if refusal := single(v); refusal != nil {
-		return answer{}, refusal
 	}
 	client, err := p.authenticateClient(ctx, r, v)
 	if err != nil {
@@ -78,7 +75,7 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 	if err != nil {
 		return nil, fmt.Errorf("reading the grant: %w", err)
 	}
-	stands, err := p.stands(ctx, g, c)
+	_, stands, err := p.stands(ctx, g, c)
 	if err != nil {
 		return nil, err
 	}
@@ -89,27 +86,27 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 }
 
 // stands reports whether what was true when g was given still is: its user,
-// their account's epoch, their consent, and what is required of the client.
-// It is asked at each use (OA-6).
-func (p *Provider) stands(ctx context.Context, g Grant, c Client) (bool, error) {
+// who is returned, their account's epoch, their consent, and what is required
+// of the client. It is asked at each use (OA-6).
+func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, error) {
 	u, status, err := p.person(ctx, g.Subject, "")
 	if err != nil {
-		return false, err
+		return User{}, false, err
 	}
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
-		return false, nil
+		return User{}, false, nil
 	}
 	if !p.policy(c).Allows(g.Login.Proofs.Set(), g.Scopes) {
-		return false, nil
+		return User{}, false, nil
 	}
 	if c.FirstParty {
-		return true, nil
+		return u, true, nil
 	}
 	consent, err := p.store.Consent(ctx, g.Subject, c.ID)
 	if err != nil {
-		return false, fmt.Errorf("reading the consent: %w", err)
+		return User{}, false, fmt.Errorf("reading the consent: %w", err)
 	}
-	return consent.covers(g.Scopes), nil
+	return u, consent.covers(g.Scopes), nil
 }
 
 // use stores what tokens used up. It is one conditional statement, and so a

@@ -83,6 +83,19 @@ func TestEachEndpointIsOneTransaction(t *testing.T) {
 		exactly("an old refresh token", 1, func() { a = s.trade(refresh(first)) })
 		exactly("it once more", 0, func() { a = s.trade(refresh(first)) }) // nothing is left to revoke
 
+		// Introspection 0, whatever it is of; revocation 1, the audit trail with it.
+		s.register(api)
+		live := s.tokens(v)
+		access, first = live.text(t, "access_token"), live.text(t, "refresh_token")
+		for what, token := range map[string]string{"an access token": access, "a refresh token": first, "junk": "junk"} {
+			exactly("introspecting "+what, 0, func() { s.inspect(token) })
+		}
+		exactly("revoking junk", 0, func() { s.giveBack(appClient, "junk") })
+		exactly("revoking another's token", 0, func() { s.giveBack(api, access) })
+		exactly("revoking", 1, func() { s.giveBack(appClient, access) })
+		exactly("revoking it once more", 0, func() { s.giveBack(appClient, first) })
+		exactly("introspecting it", 0, func() { s.inspect(access) })
+
 		// A silent re-login: 1.
 		exactly("authorize, signed in", 1, func() { b.open(issuer + "/authorize?" + v.Encode()) })
 		if b.page.url.Host != "app.example" || !b.page.url.Query().Has("code") {

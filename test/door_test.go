@@ -50,6 +50,8 @@ GET /account/codes                          | →/account         | →/account 
 GET /account/codes.txt                      | →/account         | →/account          | →/account          | →/account         | →/account          | 200                | →/account          | 200               | →/account
 POST /authorize                             | →/authorize       | →/authorize        | →/authorize        | →/authorize       | →/authorize        | →/authorize        | →/authorize        | →/authorize       | →/authorize
 POST /token                                 | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant
+POST /revoke                                | 200               | 200                | 200                | 200               | 200                | 200                | 200                | 200               | 200
+POST /introspect                            | 200               | 200                | 200                | 200               | 200                | 200                | 200                | 200               | 200
 POST /userinfo                              | 401 invalid_token | 401 invalid_token  | 401 invalid_token  | 401 invalid_token | 401 invalid_token  | 401 invalid_token  | 401 invalid_token  | 401 invalid_token | 401 invalid_token
 POST /flow/{id} password                    | 403 elsewhere     | →flow              | →flow              | 403 expired       | →flow              | →flow              | →flow              | 403 elsewhere     | 403 denied
 POST /flow/{id} switch                      | 403 elsewhere     | →flow              | →flow              | 403 expired       | →flow              | →flow              | →flow              | 403 elsewhere     | 403 denied
@@ -117,6 +119,7 @@ func newCorridor(t *testing.T) *corridor {
 	c := &corridor{stage: newStage(t, dsn), db: opened(t, dsn)}
 	c.register(provider.Client{ID: "low", Type: provider.SPA, RedirectURIs: []string{appURL}, Floor: "pwd", FirstParty: true})
 	c.register(provider.Client{ID: "first", Type: provider.SPA, RedirectURIs: []string{appURL}, FirstParty: true})
+	c.register(api)
 	_, rest, _ := strings.Cut(ask(t, c, get(t, "/flow/x")).body, "/assets/")
 	c.style, _, _ = strings.Cut(rest, `"`)
 	return c
@@ -251,6 +254,8 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 		form = authorization()
 	case path == "/token":
 		form = exchange(v.flow)
+	case path == "/revoke", path == "/introspect":
+		form = url.Values{"token": {v.cookieValue()}}
 	case step == "password":
 		form.Set("username", v.name)
 		form.Set("password", v.password())
@@ -276,13 +281,20 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 func (c *corridor) bearing(r *http.Request, v *visitor) *http.Request {
 	switch r.URL.Path {
 	case "/userinfo":
-		_, cookie, _ := strings.Cut(v.cookies(), "=")
-		value, _, _ := strings.Cut(cookie+"none", ";")
-		r.Header.Set("Authorization", "Bearer "+value)
-	case "/token":
+		r.Header.Set("Authorization", "Bearer "+v.cookieValue())
+	case "/token", "/revoke":
 		r.Header.Set("Authorization", basic("app", appSecret))
+	case "/introspect":
+		r.Header.Set("Authorization", basic("api", appSecret))
 	}
 	return r
+}
+
+// cookieValue is what v might take for a token.
+func (v *visitor) cookieValue() string {
+	_, cookie, _ := strings.Cut(v.cookies(), "=")
+	value, _, _ := strings.Cut(cookie+"none", ";")
+	return value
 }
 
 // sessionOf returns the public ID of a session of v.

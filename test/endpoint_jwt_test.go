@@ -134,6 +134,7 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 		if strings.HasPrefix(opaque, "ey") || strings.Contains(opaque, "sub-alice") {
 			t.Errorf("an opaque token says something: %s", opaque)
 		}
+		s.register(api)
 		h, c := headerOf(t, access), claimsOf(t, access)
 		jwk := map[string]any{"kty": "EC"}
 		for name, is := range map[string]struct{ token, want string }{
@@ -192,6 +193,25 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 			if strings.Contains(challenge+a.body, is.token) && a.status != http.StatusOK {
 				t.Errorf("%s: the answer repeats the token", name)
 			}
+			if a.status != http.StatusUnauthorized {
+				continue
+			}
+			// What opens nothing is worth nothing; fosite introspects an ID token
+			// as an access token (fosite.md 3.9).
+			if a := s.inspect(is.token); a.status != http.StatusOK || a.body != inactive {
+				t.Errorf("%s, introspected: %s %s", name, a.says(), a.body)
+			}
+			if name == "a refresh token" {
+				continue
+			}
+			// And it ends nothing, whatever grant it names: there, the last part
+			// of a token is enough (fosite.md 3.9).
+			if a := s.giveBack(appClient, is.token); a.says() != "200" {
+				t.Errorf("%s, revoked: %s", name, a.says())
+			}
+		}
+		if a := s.userinfo(access); a.status != http.StatusOK {
+			t.Errorf("what was revoked was a forgery, and the access token is over: %s", a.says())
 		}
 		// TK-3, the other way: nothing else is redeemed as a code or a refresh token.
 		for name, token := range map[string]string{"an access token": access, "an opaque one": opaque, "an ID token": id,
