@@ -56,7 +56,7 @@ func (p *Provider) introspect(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	i, err := p.worth(ctx, r, c, token)
+	i, err := p.worth(ctx, c, token)
 	if err != nil {
 		return answer{}, err
 	}
@@ -65,9 +65,9 @@ func (p *Provider) introspect(r *request) (answer, error) {
 
 // worth returns what token is worth to c. Errors are none of the token: what
 // is not ours or is over is the zero introspection.
-func (p *Provider) worth(ctx context.Context, r *request, c Client, token string) (introspection, error) {
+func (p *Provider) worth(ctx context.Context, c Client, token string) (introspection, error) {
 	if id, generation, ok := p.engine.Refresh(token); ok {
-		return p.worthOfRefresh(ctx, r, c, id, generation)
+		return p.worthOfRefresh(ctx, c, id, generation)
 	}
 	access, err := p.engine.Access(ctx, token, p.published)
 	if errors.Is(err, engine.ErrAccess) {
@@ -81,7 +81,7 @@ func (p *Provider) worth(ctx context.Context, r *request, c Client, token string
 	if access.Grant == "" {
 		stands, err = p.servantStands(ctx, access)
 	} else {
-		i, stands, err = p.granted(ctx, r, access.Grant, access.ClientID)
+		i, stands, err = p.granted(ctx, access.Grant, access.ClientID)
 	}
 	if err != nil || !stands {
 		return introspection{}, err
@@ -97,7 +97,7 @@ func (p *Provider) worth(ctx context.Context, r *request, c Client, token string
 // a resource it is worth nothing, and who shows it there has stolen it or
 // makes a mistake. So it is of no token_type, which is how to use an access
 // token.
-func (p *Provider) worthOfRefresh(ctx context.Context, r *request, c Client, id string, generation int64) (introspection, error) {
+func (p *Provider) worthOfRefresh(ctx context.Context, c Client, id string, generation int64) (introspection, error) {
 	if !slices.Contains(c.GrantTypes, "refresh_token") {
 		return introspection{}, nil
 	}
@@ -108,10 +108,10 @@ func (p *Provider) worthOfRefresh(ctx context.Context, r *request, c Client, id 
 	if err != nil {
 		return introspection{}, fmt.Errorf("reading the grant: %w", err)
 	}
-	if g.ClientID != c.ID || generation != g.Generation || !r.now.Before(g.Expires) {
+	if g.ClientID != c.ID || generation != g.Generation || !now().Before(g.Expires) {
 		return introspection{}, nil
 	}
-	i, stands, err := p.describe(ctx, r, g, c)
+	i, stands, err := p.describe(ctx, g, c)
 	if err != nil || !stands {
 		return introspection{}, err
 	}
@@ -124,7 +124,7 @@ func (p *Provider) worthOfRefresh(ctx context.Context, r *request, c Client, id 
 
 // granted returns what a grant of the client called clientID says of its user,
 // and whether it stands.
-func (p *Provider) granted(ctx context.Context, r *request, id, clientID string) (introspection, bool, error) {
+func (p *Provider) granted(ctx context.Context, id, clientID string) (introspection, bool, error) {
 	g, err := p.store.Grant(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return introspection{}, false, nil
@@ -139,13 +139,13 @@ func (p *Provider) granted(ctx context.Context, r *request, id, clientID string)
 	if err != nil {
 		return introspection{}, false, fmt.Errorf("reading the token's client: %w", err)
 	}
-	return p.describe(ctx, r, g, c)
+	return p.describe(ctx, g, c)
 }
 
 // describe returns what g says of its user, and whether it stands. What was
 // proven is that of the record, whatever the token says (TK-2).
-func (p *Provider) describe(ctx context.Context, r *request, g Grant, c Client) (introspection, bool, error) {
-	if !g.Revoked.IsZero() || !r.now.Before(g.Ends) {
+func (p *Provider) describe(ctx context.Context, g Grant, c Client) (introspection, bool, error) {
+	if !g.Revoked.IsZero() || !now().Before(g.Ends) {
 		return introspection{}, false, nil
 	}
 	u, stands, err := p.stands(ctx, g, c)

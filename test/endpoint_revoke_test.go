@@ -71,6 +71,9 @@ func TestATokenIsRevokedByItsOwnClient(t *testing.T) {
 		}
 		for _, owner := range []provider.Client{webClient, spaClient, opaqueClient} {
 			for _, by := range all {
+				if owner.ID != webClient.ID && by.ID != owner.ID && by.ID != webClient.ID {
+					continue // all of them ask about one owner's, and two about each
+				}
 				for kind, token := range map[string]func(first, next reply, code string) string{
 					"access token":               func(first, _ reply, _ string) string { return first.text(t, "access_token") },
 					"access token of a refresh":  func(_, next reply, _ string) string { return next.text(t, "access_token") },
@@ -157,15 +160,14 @@ func TestRevokingWhatIsOverIsNoError(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
 		s := newDesk(t, dsn)
 		s.register(spaClient)
-		tokens := s.bought(spaClient)
-		access, token := tokens.text(t, "access_token"), tokens.text(t, "refresh_token")
+		revoked := s.bought(spaClient).text(t, "refresh_token")
 		for range 2 {
-			if a := s.giveBack(spaClient, token); a.says() != "200" {
+			if a := s.giveBack(spaClient, revoked); a.says() != "200" {
 				t.Errorf("got %s", a.says())
 			}
 		}
-		tokens = s.bought(spaClient)
-		access, token = tokens.text(t, "access_token"), tokens.text(t, "refresh_token")
+		tokens := s.bought(spaClient)
+		access, token := tokens.text(t, "access_token"), tokens.text(t, "refresh_token")
 		time.Sleep(10 * time.Minute)
 		if a := s.giveBack(spaClient, access); a.says() != "200" {
 			t.Errorf("an expired access token: %s", a.says())

@@ -42,6 +42,9 @@ func FuzzTokens(f *testing.F) {
 		if id, ok := e.RefreshGrant(s); ok && (!ours[s] || id != "grant") {
 			t.Errorf("%q is taken for a refresh token of %q", s, id)
 		}
+		if _, generation, ok := e.Refresh(s); ok && generation != 1 {
+			t.Errorf("%q is taken for generation %d", s, generation)
+		}
 		if id, ok := CodeGrant(s); ok && (id == "" || !strings.HasPrefix(s, id+".")) {
 			t.Errorf("%q is a code of %q", s, id)
 		}
