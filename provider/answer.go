@@ -3,6 +3,8 @@ package provider
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -297,14 +299,26 @@ func (p *Provider) render(r *request, a answer) (body []byte, contentType string
 	return a.data, a.kind, nil
 }
 
+// formPostScript is the source of a policy that allows the script of
+// templates.FormPost, and no other.
+var formPostScript = func() string {
+	sum := sha256.Sum256([]byte(templates.FormPostScript))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}()
+
 // secure sets the headers that every answer has (WEB-2).
 func (p *Provider) secure(h http.Header, a answer) {
 	csp := "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
-	if a.page != nil {
+	switch a.page.(type) {
+	case nil:
+		csp += "; form-action 'none'"
+	case templates.FormPost:
+		// The one page with a script, and with a form that leads elsewhere.
+		csp += "; style-src 'self'; img-src 'self' data:; script-src " + formPostScript +
+			"; form-action " + strings.Join(a.targets, " ")
+	default:
 		targets := append([]string{"'self'"}, a.targets...)
 		csp += "; style-src 'self'; img-src 'self' data:; form-action " + strings.Join(targets, " ")
-	} else {
-		csp += "; form-action 'none'"
 	}
 	if a.location != "" {
 		// A redirect that answers a form is judged by the page that posted it.

@@ -49,7 +49,7 @@ func (p *Provider) authorize(r *request) (answer, error) {
 	t, err := p.arrive(ctx, r, v, client)
 	var refusal *engine.Refusal
 	if errors.As(err, &refusal) {
-		return p.refuse(v, refusal.Code, refusal.Description), nil
+		return p.refuse(client, v, refusal.Code, refusal.Description), nil
 	}
 	if err != nil {
 		return answer{}, err
@@ -188,8 +188,10 @@ func (c Client) admits(v url.Values) *engine.Refusal {
 		return engine.Refuse("invalid_request", "response_type is missing.")
 	case v.Get("response_type") != "code":
 		return engine.Refuse("unsupported_response_type", "Only response_type=code is supported.")
-	case v.Get("response_mode") != "" && v.Get("response_mode") != "query":
-		return engine.Refuse("invalid_request", "Only response_mode=query is supported.")
+	case v.Get("response_mode") != "" && !slices.Contains(responseModes, v.Get("response_mode")):
+		return engine.Refuse("invalid_request", "Only response_mode=query and form_post are supported.")
+	case v.Get("response_mode") == "form_post" && !posted(v):
+		return engine.Refuse("invalid_request", "response_mode=form_post needs a redirect URI of http or https, and a state without line breaks.")
 	case !slices.Contains(c.GrantTypes, "authorization_code"):
 		return engine.Refuse("unauthorized_client", "The client is not registered for the authorization_code grant.")
 	case v.Get("code_challenge") == "" && method != "":
@@ -273,7 +275,7 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 			continue
 		}
 		if !t.account() && (!d.silent || t.moment.Silent) {
-			return p.refuse(t.form, d.code, d.text), nil
+			return p.refuse(t.client, t.form, d.code, d.text), nil
 		}
 		kind := d.page
 		switch {
@@ -300,35 +302,17 @@ func (p *Provider) app(t *passage) templates.App {
 	if t.account() {
 		return templates.App{InitiateURL: p.url("/account")}
 	}
-	a := templates.App{Name: t.client.Name, InitiateURL: t.client.InitiateLoginURI}
-	if u, err := url.Parse(t.form.Get("redirect_uri")); err == nil {
+	return t.client.app(t.form.Get("redirect_uri"))
+}
+
+// app is how a page names c, which answers at uri.
+func (c Client) app(uri string) templates.App {
+	a := templates.App{Name: c.Name, InitiateURL: c.InitiateLoginURI}
+	if u, err := url.Parse(uri); err == nil {
 		a.Host = u.Host
 		if u.Host == "" { // a private-use scheme (RFC 8252 section 7.1)
 			a.Host = u.Scheme
 		}
 	}
 	return a
-}
-
-// refuse sends the browser back to the client with an error.
-func (p *Provider) refuse(v url.Values, code, text string) answer {
-	return p.back(v, url.Values{"error": {code}, "error_description": {text}})
-}
-
-// back sends the browser back to the client of the request v: with what is
-// given, the state exactly as it came, and iss (RFC 9207 section 2).
-func (p *Provider) back(v url.Values, given url.Values) answer {
-	if state, ok := only(v, "state"); ok {
-		given.Set("state", state)
-	}
-	given.Set("iss", p.config.Issuer)
-	uri := v.Get("redirect_uri")
-	sep := "?"
-	switch {
-	case strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&"):
-		sep = ""
-	case strings.Contains(uri, "?"):
-		sep = "&"
-	}
-	return answer{location: uri + sep + given.Encode()}
 }

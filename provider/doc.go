@@ -17,6 +17,7 @@
 //	POST /flow/{id}  step.go        load, derive the step, verify, apply, derive again
 //	                                granted: issue; otherwise store it, 303 to its page
 //	                 issue.go       end the flow, write session and grant, make the code
+//	                 back.go        the answer to the client: by redirect, or posted
 //	POST /token      token.go       load the grant, let the engine judge, spend the code
 //	POST /introspect introspect.go  load the grant, say what the token is worth now
 //	POST /revoke     revoke.go      load the grant, end it
@@ -48,4 +49,10 @@
 // Chromium applies it to the redirect that answers the form, and to every
 // redirect after that: Client.ContinuesTo is for clients that send the browser
 // on to another origin.
+//
+// An answer by response_mode=form_post is a page, also where it answers the
+// form of a flow: 200 and not 303. That page alone has a script, which submits
+// its form and is allowed by its hash; where no script runs there is a button.
+// Its form leads nowhere but to the client. What no form can carry unchanged is
+// refused by a redirect, before anyone has signed in.
 package provider

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"image/png"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -224,22 +223,7 @@ func (t *passage) targets() []string {
 	if t.account() {
 		return nil
 	}
-	all := make([]string, 0, 1+len(t.client.ContinuesTo))
-	for _, s := range append([]string{t.form.Get("redirect_uri")}, t.client.ContinuesTo...) {
-		u, err := url.Parse(s)
-		if err != nil || u.Scheme == "" {
-			continue
-		}
-		source := u.Scheme + ":"
-		if u.Host != "" {
-			source += "//" + u.Host
-		}
-		// A source is part of a header: nothing may end it.
-		if !strings.ContainsAny(source, " ;,'\"\r\n\t") {
-			all = append(all, source)
-		}
-	}
-	return all
+	return t.client.targets(t.form.Get("redirect_uri"))
 }
 
 // asset serves what pages refer to. Its name changes with its content.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sallyport-id/sallyport/templates"
 )
 
 // FuzzRedirectURI compares strangers' URIs with registered ones (OA-2). What
@@ -35,7 +37,7 @@ func FuzzRedirectURI(f *testing.F) {
 			case err != nil || u.Scheme != "http" || u.User != nil || u.Hostname() != "127.0.0.1" && u.Hostname() != "::1" || u.Path != "/cb":
 				t.Errorf("%q passes", uri)
 			}
-			to, err := url.Parse(p.back(url.Values{"redirect_uri": {uri}, "state": {"s"}}, url.Values{"code": {"c"}}).location)
+			to, err := url.Parse(p.back(c, url.Values{"redirect_uri": {uri}, "state": {"s"}}, []templates.Field{{Name: "code", Value: "c"}}).location)
 			if err != nil || to.Query().Get("code") != "c" || to.Host != u.Host || to.Fragment != "" {
 				t.Errorf("%q answers at %v (%v)", uri, to, err)
 			}

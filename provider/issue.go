@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
+	"github.com/sallyport-id/sallyport/templates"
 )
 
 // grant issues what t was for, in a transaction of its own. t waits for
@@ -81,7 +81,7 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 	if err := p.store.CreateGrant(ctx, grant); err != nil {
 		return answer{}, fmt.Errorf("storing the grant: %w", err)
 	}
-	back := p.back(t.form, url.Values{"code": {code.Text}})
+	back := p.back(t.client, t.form, []templates.Field{{Name: "code", Value: code.Text}})
 	back.cookies = a.cookies
 	return back, nil
 }

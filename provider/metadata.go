@@ -54,7 +54,7 @@ func (p *Provider) newMetadata() metadata {
 		IntrospectionEndpoint: p.url("/introspect"),
 		JWKSURI:               p.url("/jwks.json"),
 		ResponseTypes:         []string{"code"},
-		ResponseModes:         []string{"query"},
+		ResponseModes:         responseModes,
 		GrantTypes:            engine.Grants,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgorithms:     []string{"RS256", "ES256"},

@@ -89,7 +89,7 @@ func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
 // with its flow. What else came with it has no meaning here and may be a
 // secret that strayed into a URL.
 var remembered = []string{
-	"client_id", "redirect_uri", "response_type", "scope", "state", "nonce",
+	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values",
 	"claims", "login_hint", "ui_locales",
 }

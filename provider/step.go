@@ -147,7 +147,7 @@ func (p *Provider) settle(ctx context.Context, r *request, t *passage, changed b
 	case t.flow.Ending == EndCancelled && t.account():
 		return p.ended(r, t, templates.EndedCancelled), nil
 	case t.flow.Ending == EndCancelled:
-		return p.refuse(t.form, "access_denied", "The user said no."), nil
+		return p.refuse(t.client, t.form, "access_denied", "The user said no."), nil
 	case denial != nil:
 		return p.denied(r, t, denial)
 	case problem != nil:

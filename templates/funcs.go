@@ -30,6 +30,7 @@ import (
 //	groups KEY                in groups of four
 //	image PNG                 as an address of its own
 //	otpauth URI               if it is one
+//	submit                    the script that submits the form of FormPost
 //	lang, dir, brand, style, icon, logo
 func (s *Set) funcs(l *locale) template.FuncMap {
 	return template.FuncMap{
@@ -73,6 +74,7 @@ func (s *Set) funcs(l *locale) template.FuncMap {
 		"groups":    groups,
 		"image":     image,
 		"otpauth":   otpauth,
+		"submit":    func() template.HTML { return "<script>" + FormPostScript + "</script>" },
 		"lang":      func() string { return l.tag },
 		"dir":       func() string { return l.dir },
 		"brand":     func() string { return s.brand.Name },

@@ -40,7 +40,8 @@ func pagesOf(name, host, user, scope, address string) []Page {
 	return []Page{
 		Password{flow, false}, Factor{flow, 6, "/flow/1"}, Recovery{flow, "/flow/1"}, EnrollStart{flow, true, false},
 		Enroll{flow, nil, "KEY", "otpauth://totp/" + url.QueryEscape(name), 6}, Codes{flow, []string{"CODE"}, "/codes", time.Time{}},
-		Consent{flow, []string{"openid", scope}}, Ended{app, EndedExpired, scope}, Error{FaultCookies, app, scope},
+		Consent{flow, []string{"openid", scope}}, Ended{app, EndedExpired, scope},
+		FormPost{app, "https://x.example/", []Field{{"state", scope}}}, Error{FaultCookies, app, scope},
 		Account{
 			Action: "/account", Username: user, Name: name, Notice: flow.Notice,
 			Sessions: []Session{{ID: scope, UserAgent: name, Address: host}, {ID: "2", This: true, UserAgent: user, Address: user}},
@@ -80,7 +81,7 @@ func TestHostileAddressesAreNoLinks(t *testing.T) {
 		flow := Flow{Action: bad, App: App{Name: "x", InitiateURL: bad}}
 		for _, p := range []Page{
 			Factor{flow, 6, bad}, Recovery{flow, bad}, Enroll{flow, []byte(bad), "KEY", bad, 6}, Codes{flow, nil, bad, time.Time{}},
-			Ended{flow.App, EndedExpired, ""}, Error{FaultCookies, flow.App, ""}, SignedOut{bad},
+			Ended{flow.App, EndedExpired, ""}, Error{FaultCookies, flow.App, ""}, SignedOut{bad}, FormPost{flow.App, bad, []Field{{"state", bad}}},
 		} {
 			judge(t, render(t, s, "en", p))
 		}
@@ -93,7 +94,12 @@ func judge(t *testing.T, page string) (doc *html.Node) {
 	doc = parse(t, page)
 	for _, n := range find(doc, "") {
 		switch n.Data {
-		case "script", "style", "iframe", "object", "embed", "base", "plaintext", "textarea", "foreignobject":
+		case "script":
+			// The one script is as it is, whatever else is on its page.
+			if code := n.FirstChild; code == nil || code.Data != FormPostScript || len(n.Attr) > 0 {
+				t.Fatalf("a script in\n%s", page)
+			}
+		case "style", "iframe", "object", "embed", "base", "plaintext", "textarea", "foreignobject":
 			t.Fatalf("%s in\n%s", n.Data, page)
 		}
 		for _, a := range n.Attr {

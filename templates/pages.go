@@ -83,6 +83,23 @@ type Consent struct {
 	Scopes []string
 }
 
+// FormPost takes an answer on to App: its form posts Fields to Action, by
+// itself where FormPostScript may run and by a button where not (OAuth 2.0
+// Form Post Response Mode section 2).
+type FormPost struct {
+	App    App
+	Action string // https or http; anything else is inert
+	Fields []Field
+}
+
+// A Field is a hidden field of a form. Its Value comes out as it went in, but
+// for zero bytes, line breaks and what is no UTF-8, which no form can carry.
+type Field struct{ Name, Value string }
+
+// FormPostScript is what stands between the script tags of FormPost. No other
+// page has a script; its policy may allow this one by its SHA-256.
+const FormPostScript = "document.forms[0].submit()"
+
 // An Ending is why a flow is over.
 type Ending string
 
@@ -186,6 +203,7 @@ func (EnrollStart) file() string { return "enrollstart" }
 func (Enroll) file() string      { return "enroll" }
 func (Codes) file() string       { return "codes" }
 func (Consent) file() string     { return "consent" }
+func (FormPost) file() string    { return "formpost" }
 func (Ended) file() string       { return "ended" }
 func (Error) file() string       { return "error" }
 func (Account) file() string     { return "account" }
@@ -202,6 +220,9 @@ func (Recovery) title() Message  { return Message{Text: "recovery.title"} }
 func (Enroll) title() Message    { return Message{Text: "enroll.title"} }
 func (Codes) title() Message     { return Message{Text: "codes.title"} }
 func (c Consent) title() Message { return Message{Text: "consent.title", Name: c.App.label()} }
+func (p FormPost) title() Message {
+	return Message{Text: "formpost.title", Name: p.App.label()}
+}
 func (Account) title() Message   { return Message{Text: "account.title"} }
 func (SignedOut) title() Message { return Message{Text: "signedout.title"} }
 func (p EnrollStart) title() Message {
@@ -215,6 +236,7 @@ func (p Error) title() Message { return Message{Text: "error." + Text(p.fault())
 
 func (f Flow) messages() (p, n *Message)    { return f.Problem, f.Notice }
 func (a Account) messages() (p, n *Message) { return a.Problem, a.Notice }
+func (FormPost) messages() (p, n *Message)  { return nil, nil }
 func (Ended) messages() (p, n *Message)     { return nil, nil }
 func (Error) messages() (p, n *Message)     { return nil, nil }
 func (SignedOut) messages() (p, n *Message) { return nil, nil }

@@ -61,6 +61,8 @@ func samples() []sample {
 		{"codes-bare", bare},
 		{"consent", Consent{flow, []string{"openid", "profile", "email", "groups", "offline_access"}}},
 		{"consent-rare", Consent{Flow{Action: here, App: App{Host: "tools.example"}, Username: "ada.lovelace"}, []string{"address", "phone", "invoices:read"}}},
+		{"formpost", FormPost{wiki, "https://wiki.northwind.example/callback?x=1&y=2", []Field{{"code", "Zx9"}, {"state", "a b\"<&>'+"}}}},
+		{"formpost-local", FormPost{App{Host: "localhost:8080"}, "http://localhost:8080/cb", []Field{{"error", "access_denied"}}}},
 		{"ended-expired", Ended{wiki, EndedExpired, ""}},
 		{"ended-used", Ended{far, EndedUsed, ""}},
 		{"ended-cancelled", Ended{wiki, EndedCancelled, ""}},

@@ -78,7 +78,9 @@ var authorizeVariants = map[string][]variant{
 		{"query", []string{"query"}, accepted},
 		{"repeated", []string{"query", "query"}, invalid},
 		{"fragment", []string{"fragment"}, invalid},
-		{"form_post", []string{"form_post"}, invalid}, // fosite.md 3.9: its page has an inline script
+		{"form_post", []string{"form_post"}, accepted},
+		{"signed", []string{"query.jwt"}, invalid},
+		{"of another case", []string{"FORM_POST"}, invalid},
 		{"unknown", []string{"\x00"}, invalid},
 	},
 	"scope": {

@@ -110,6 +110,12 @@ func (a reply) says() string {
 	switch kind := a.header.Get("Content-Type"); {
 	case a.to != nil:
 		return a.leads()
+	case strings.Contains(a.body, `<body class="page-formpost">`):
+		if v := a.posts(); v.Get("code") != "" {
+			return status + " posts code"
+		} else {
+			return status + " posts " + v.Get("error")
+		}
 	case strings.HasPrefix(kind, "text/html"):
 		return status + " " + kindOf(a.body)
 	case strings.HasPrefix(kind, "application/json"):
@@ -119,6 +125,19 @@ func (a reply) says() string {
 		}
 	}
 	return status
+}
+
+// posts returns what the page sends on by its form: the hidden fields.
+func (a reply) posts() url.Values {
+	v := url.Values{}
+	if doc, err := html.Parse(strings.NewReader(a.body)); err == nil {
+		walk(doc, func(n *html.Node) {
+			if n.Data == "input" {
+				v.Add(attr(n, "name"), attr(n, "value"))
+			}
+		})
+	}
+	return v
 }
 
 func (a reply) leads() string {
@@ -205,11 +224,14 @@ func with(v url.Values, name string, values ...string) url.Values {
 	return w
 }
 
+// importedKey is what keyring puts into the authenticator app.
+const importedKey = "otpauth://totp/Test:x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Test"
+
 // keyring gives a user an authenticator app without walking through the pages,
 // and recovery codes only if asked: ten slow hashes take their time.
 func (s *stage) keyring(subject string) phone {
 	s.t.Helper()
-	key, err := otp.NewKeyFromURL("otpauth://totp/Test:x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Test")
+	key, err := otp.NewKeyFromURL(importedKey)
 	if err != nil {
 		s.t.Fatal(err)
 	}
