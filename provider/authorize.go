@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,18 +136,22 @@ func (p *Provider) arrive(ctx context.Context, r *request, v url.Values, c Clien
 	if err != nil {
 		return nil, err
 	}
-	demand, err := p.demand(v, c)
-	if err != nil {
+	t := &passage{form: v, client: c, request: request}
+	if err := p.weigh(t); err != nil {
 		return nil, err
 	}
+	hinted := ""
 	if hint := v.Get("id_token_hint"); hint != "" {
-		if demand.Subject, err = p.hinted(ctx, hint, c.ID); err != nil {
+		if hinted, err = p.hinted(ctx, hint, c.ID); err != nil {
 			return nil, err
 		}
+		if t.asked.subject != "" && t.asked.subject != hinted {
+			return nil, engine.Refuse("invalid_request", "id_token_hint and claims name two users.")
+		}
 	}
+	t.demand.Subject = cmp.Or(hinted, t.asked.subject)
 	r.lang = p.pages.Language(v.Get("ui_locales"), r.Header.Get("Accept-Language"))
-	t := &passage{form: v, client: c, request: request, demand: demand}
-	t.flow = Flow{Request: stored(v, demand.Subject), ClientID: c.ID, Expires: r.now.Add(kept)}
+	t.flow = Flow{Request: stored(v, hinted), ClientID: c.ID, Expires: r.now.Add(kept)}
 	return t, p.enter(ctx, r, t)
 }
 

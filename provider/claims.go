@@ -3,6 +3,7 @@ package provider
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // scopes are the scopes that mean something here, with the claims that each
@@ -24,6 +25,22 @@ var scopes = []struct {
 
 // claims returns what a token with these scopes may know of u.
 func (u User) claims(granted []string) (map[string]any, error) {
+	var names []string
+	for _, s := range scopes {
+		if slices.Contains(granted, s.name) {
+			names = append(names, s.claims...)
+		}
+	}
+	out, err := u.named(names)
+	if err != nil {
+		return nil, err
+	}
+	out["sub"] = u.Subject
+	return out, nil
+}
+
+// named returns those of u's claims that are called names.
+func (u User) named(names []string) (map[string]any, error) {
 	all, err := u.Claims.all()
 	if err != nil {
 		return nil, err
@@ -31,19 +48,10 @@ func (u User) claims(granted []string) (map[string]any, error) {
 	if all["preferred_username"] == nil {
 		all["preferred_username"] = u.Username
 	}
-	out := map[string]any{"sub": u.Subject}
-	has := map[string]bool{}
-	for _, s := range granted {
-		has[s] = true
-	}
-	for _, s := range scopes {
-		if !has[s.name] {
-			continue
-		}
-		for _, name := range s.claims {
-			if v, ok := all[name]; ok {
-				out[name] = v
-			}
+	out := map[string]any{}
+	for _, name := range names {
+		if v, ok := all[name]; ok {
+			out[name] = v
 		}
 	}
 	return out, nil

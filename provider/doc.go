@@ -50,6 +50,11 @@
 // redirect after that: Client.ContinuesTo is for clients that send the browser
 // on to another origin.
 //
+// A claim that is asked for by name (the claims parameter) counts as its scope
+// wherever something is decided: whether the client may have it, what floor
+// there is, what is consented to. So nothing is to be had by name for less. The
+// scopes that are granted stay those that were asked for.
+//
 // An answer by response_mode=form_post is a page, also where it answers the
 // form of a flow: 200 and not 303. That page alone has a script, which submits
 // its form and is allowed by its hash; where no script runs there is a button.

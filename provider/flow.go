@@ -99,7 +99,7 @@ func (p *Provider) show(r *request, t *passage, step authflow.Step, problem *tem
 	case authflow.ShowCodes:
 		a.page, err = p.codesPage(ctx, r, t.user.Subject, t.flow.ID, f, p.flowPath(t.flow.ID)+"/codes.txt")
 	case authflow.AskConsent:
-		a.page = templates.Consent{Flow: f, Scopes: t.scopes()}
+		a.page = templates.Consent{Flow: f, Scopes: t.covered()}
 	default:
 		err = fmt.Errorf("provider: step %v has no page", step)
 	}
@@ -114,6 +114,10 @@ func (p *Provider) passwordPage(ctx context.Context, r *request, t *passage, f t
 	pinned := t.flow.State.Pinned
 	if pinned == "" {
 		pinned = t.moment.Subject
+	}
+	if t.asked.subject != "" && t.form.Get(hintedSubject) == "" {
+		// Anyone can put any subject into a URL, and would be told the name.
+		pinned = ""
 	}
 	if pinned != "" && t.user.Subject != pinned {
 		u, err := p.config.Directory.User(ctx, pinned)

@@ -66,6 +66,7 @@ func (p *Provider) newMetadata() metadata {
 		Prompts:               []string{"none", "login", "consent", "select_account"},
 		CodeChallenges:        []string{"S256"},
 		UILocales:             p.pages.Languages(),
+		ClaimsParameter:       true,
 		ResponseIss:           true,
 	}
 	for _, s := range scopes {

@@ -1,9 +1,11 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +21,7 @@ type passage struct {
 	form    url.Values
 	client  Client          // the zero Client: on the way to the account pages
 	request *engine.Request // nil until parsed, and on the way to the account pages
+	asked   asked
 	demand  authflow.Demand
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
@@ -29,6 +32,10 @@ func (t *passage) account() bool { return t.flow.ClientID == "" }
 
 // scopes returns what the request asks for.
 func (t *passage) scopes() []string { return strings.Fields(t.form.Get("scope")) }
+
+// covered returns the scopes that the user has to allow: those asked for, and
+// those of claims that are asked for by name.
+func (t *passage) covered() []string { return t.asked.claims.covered(t.scopes()) }
 
 // next derives the step.
 func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.moment) }
@@ -66,15 +73,30 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 			return nil, errRedirect
 		}
 	}
-	if t.demand, err = p.demand(form, t.client); err != nil {
+	if err := p.weigh(t); err != nil {
 		return nil, err
 	}
-	t.demand.Subject = form.Get(hintedSubject)
+	t.demand.Subject = cmp.Or(form.Get(hintedSubject), t.asked.subject)
 	r.lang = p.pages.Language(form.Get("ui_locales"), r.Header.Get("Accept-Language"))
 	return t, p.observe(ctx, r, t)
 }
 
-// demand parses what a request demands, but for whom an id_token_hint names.
+// weigh finds out what t asks for and what it demands, but for whom it is to be
+// about.
+func (p *Provider) weigh(t *passage) (err error) {
+	if t.asked, err = t.client.asks(t.form); err != nil {
+		return err
+	}
+	form := t.form
+	if wide := t.covered(); len(wide) > len(t.scopes()) {
+		form = maps.Clone(form)
+		form["scope"] = []string{strings.Join(wide, " ")}
+	}
+	t.demand, err = p.demand(form, t.client)
+	return err
+}
+
+// demand parses what a request demands, but for whom it is to be about.
 func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
 	d, err := authflow.Parse(form, p.policy(c))
 	if errors.Is(err, authflow.ErrBadRequest) {
@@ -144,7 +166,7 @@ func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 	if err != nil {
 		return fmt.Errorf("reading the consent: %w", err)
 	}
-	m.Approved = consent.covers(t.scopes())
+	m.Approved = consent.covers(t.covered())
 	return nil
 }
 

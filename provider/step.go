@@ -394,14 +394,14 @@ func (p *Provider) consent(ctx context.Context, r *request, t *passage, v url.Va
 		outcome = Failure
 	}
 	e := r.happened(EventConsent, outcome, subject, t.client.ID)
-	e.Detail = map[string]string{"scopes": strings.Join(t.scopes(), " ")}
+	e.Detail = map[string]string{"scopes": strings.Join(t.covered(), " ")}
 	if err := p.record(ctx, r, e); err != nil {
 		return nil, nil, err
 	}
 	if outcome == Failure {
 		return p.cancel(ctx, r, t, v)
 	}
-	c := Consent{Subject: subject, ClientID: t.client.ID, Scopes: t.scopes(), Given: r.now.Truncate(time.Microsecond)}
+	c := Consent{Subject: subject, ClientID: t.client.ID, Scopes: t.covered(), Given: r.now.Truncate(time.Microsecond)}
 	if err := p.store.SaveConsent(ctx, c); err != nil {
 		return nil, nil, fmt.Errorf("storing the consent: %w", err)
 	}

@@ -145,6 +145,13 @@ type Consent struct {
 	Given    time.Time
 }
 
+// AskedClaims are the names of claims that an authorization request asked for
+// one by one, beyond its scopes (OpenID Connect Core section 5.5).
+type AskedClaims struct {
+	UserInfo []string `json:"userinfo,omitempty"`
+	IDToken  []string `json:"id_token,omitempty"`
+}
+
 // A Grant is what a user gave a client at one moment, and the family of tokens
 // that came of it: one row for the code, its refresh tokens and, by name, its
 // access tokens.
@@ -154,6 +161,7 @@ type Grant struct {
 	ClientID  string
 	SessionID string
 	Scopes    []string
+	Claims    AskedClaims    // asked for besides
 	Login     authflow.Login // who, with the proofs that counted, and the account's epoch
 	ACR       string         // the level they reached
 	Requested time.Time      // when the authorization request arrived

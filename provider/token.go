@@ -80,6 +80,15 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 		return nil, err
 	}
 	e := g.engine()
+	if len(g.Claims.IDToken) > 0 && stands {
+		u, err := p.config.Directory.User(ctx, g.Subject)
+		if err != nil {
+			return nil, fmt.Errorf("reading the user: %w", err)
+		}
+		if e.Claims, err = u.named(g.Claims.IDToken); err != nil {
+			return nil, err
+		}
+	}
 	// What no longer stands answers as if revoked; its use is still noticed.
 	e.Revoked = e.Revoked || !stands
 	return e, nil
@@ -96,7 +105,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
 		return User{}, false, nil
 	}
-	if !p.policy(c).Allows(g.Login.Proofs.Set(), g.Scopes) {
+	if !p.policy(c).Allows(g.Login.Proofs.Set(), g.Claims.covered(g.Scopes)) {
 		return User{}, false, nil
 	}
 	if c.FirstParty {
@@ -106,7 +115,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if err != nil {
 		return User{}, false, fmt.Errorf("reading the consent: %w", err)
 	}
-	return u, consent.covers(g.Scopes), nil
+	return u, consent.covers(g.Claims.covered(g.Scopes)), nil
 }
 
 // use stores what tokens used up. It is one conditional statement, and so a

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,6 +59,11 @@ func (p *Provider) userinfo(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	named, err := u.named(g.Claims.UserInfo)
+	if err != nil {
+		return answer{}, err
+	}
+	maps.Copy(claims, named)
 	return answer{json: claims}, nil
 }
 

@@ -17,6 +17,7 @@ type grantRow struct {
 	SessionID   string
 	Scopes      document[[]string]
 	Epoch       string
+	Claims      *document[provider.AskedClaims] // nil: none
 	Proofs      document[authflow.Proofs]
 	ACR         string
 	Requested   micros
@@ -37,7 +38,12 @@ type grantRow struct {
 func (grantRow) TableName() string { return "grants" }
 
 func newGrantRow(g provider.Grant) *grantRow {
+	var claims *document[provider.AskedClaims]
+	if len(g.Claims.UserInfo)+len(g.Claims.IDToken) > 0 {
+		claims = &document[provider.AskedClaims]{g.Claims}
+	}
 	return &grantRow{
+		Claims:      claims,
 		ID:          g.ID,
 		Subject:     g.Subject,
 		ClientID:    g.ClientID,
@@ -62,7 +68,12 @@ func newGrantRow(g provider.Grant) *grantRow {
 }
 
 func (r grantRow) grant() provider.Grant {
+	var claims provider.AskedClaims
+	if r.Claims != nil {
+		claims = r.Claims.is
+	}
 	return provider.Grant{
+		Claims:      claims,
 		ID:          r.ID,
 		Subject:     r.Subject,
 		ClientID:    r.ClientID,

@@ -178,6 +178,14 @@ var authorizeVariants = map[string][]variant{
 		{"essential and out of reach", []string{`{"id_token":{"acr":{"essential":true,"values":["phr"]}}}`},
 			"→app unmet_authentication_requirements"}, // SU-3
 		{"repeated", []string{"{}", "{}"}, invalid},
+		{"of 4 KiB", []string{`{"x":"` + strings.Repeat("x", 4<<10-8) + `"}`}, accepted},
+		{"longer", []string{`{"x":"` + strings.Repeat("x", 4<<10-7) + `"}`}, invalid},
+		{"more than one object", []string{`{}{}`}, invalid},
+		{"a part of another shape", []string{`{"userinfo":[]}`}, invalid},
+		{"a claim of another shape", []string{`{"userinfo":{"email":true}}`}, invalid},
+		{"an unknown claim of another shape", []string{`{"userinfo":{"shoe_size":true}}`}, accepted},
+		{"no UTF-8", []string{"{\"\xff\":null}"}, accepted},
+		{"null in its parts", []string{`{"userinfo":null,"id_token":null}`}, accepted},
 	},
 	// fosite.md 3.6: request objects are accepted unsigned there, and what
 	// request_uri names is fetched (OA-10).

@@ -16,6 +16,7 @@ func newGrant(subject, clientID string) provider.Grant {
 		ClientID:    clientID,
 		SessionID:   rand.Text(),
 		Scopes:      []string{"openid", "offline_access"},
+		Claims:      provider.AskedClaims{UserInfo: []string{"email"}, IDToken: []string{"name", "email"}},
 		Login:       login(subject),
 		ACR:         "mfa",
 		Requested:   at(0),
@@ -33,6 +34,12 @@ func newGrant(subject, clientID string) provider.Grant {
 var grantCases = []storeCase{
 	{"a grant comes back as it was stored", func(t *testing.T, s provider.Store) {
 		g := newGrant("anna", "app")
+		done(t, s.CreateGrant(t.Context(), g))
+		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
+	}},
+	{"a grant of which no claims were asked comes back as it was stored", func(t *testing.T, s provider.Store) {
+		g := newGrant("anna", "app")
+		g.Claims = provider.AskedClaims{}
 		done(t, s.CreateGrant(t.Context(), g))
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 	}},

@@ -48,6 +48,7 @@ type Grant struct {
 	ClientID  string
 	SessionID string
 	Scopes    []string
+	Claims    map[string]any // of the user, for ID tokens
 	ACR       string
 	AMR       []string
 	AuthTime  time.Time

@@ -1,0 +1,8 @@
+-- +goose Up
+
+-- What a request asked for by name, beyond its scopes; NULL: nothing.
+ALTER TABLE grants ADD COLUMN claims TEXT CHECK (json_valid(claims));
+
+-- +goose Down
+
+ALTER TABLE grants DROP COLUMN claims;
