@@ -55,6 +55,11 @@
 // there is, what is consented to. So nothing is to be had by name for less. The
 // scopes that are granted stay those that were asked for.
 //
+// Scripts read what is public from anywhere, and token and userinfo from the
+// origins of single-page apps' redirect URIs, which is where their pages are
+// (cors.go). A preflight names no client, so the store is asked for the origin.
+// Cookies never count there, and no other route is readable at all.
+//
 // An answer by response_mode=form_post is a page, also where it answers the
 // form of a flow: 200 and not 303. That page alone has a script, which submits
 // its form and is allowed by its hash; where no script runs there is a button.

@@ -288,17 +288,22 @@ func (p *Provider) routes() {
 	on := func(method, path string, k kind, h handler) {
 		m.Handle(base+path, p.serve(k, h)).Methods(method)
 	}
-	on("GET", "/.well-known/openid-configuration", api, p.discovery)
-	m.Handle("/.well-known/oauth-authorization-server"+base, p.serve(api, p.discovery)).Methods("GET")
-	on("GET", "/jwks.json", api, p.jwks)
+	open := func(whose readers, path string, h handler, methods ...string) {
+		for _, method := range methods {
+			m.Handle(path, p.shared(whose, p.serve(api, h))).Methods(method)
+		}
+		m.Handle(path, p.preflight(whose, methods...)).Methods("OPTIONS")
+	}
+	open(anyone, base+"/.well-known/openid-configuration", p.discovery, "GET")
+	open(anyone, "/.well-known/oauth-authorization-server"+base, p.discovery, "GET")
+	open(anyone, base+"/jwks.json", p.jwks, "GET")
 
 	on("GET", "/authorize", page, p.authorize)
 	on("POST", "/authorize", page, p.authorizePosted)
-	on("POST", "/token", api, p.token)
+	open(apps, base+"/token", p.token, "POST")
+	open(apps, base+"/userinfo", p.userinfo, "GET", "POST")
 	on("POST", "/revoke", api, p.revoke)
 	on("POST", "/introspect", api, p.introspect)
-	on("GET", "/userinfo", api, p.userinfo)
-	on("POST", "/userinfo", api, p.userinfo)
 
 	on("GET", "/flow/{id}", page, p.showFlow)
 	on("GET", "/flow/{id}/recovery", page, p.showFlow)
@@ -322,7 +327,7 @@ func (p *Provider) routes() {
 // methodNotAllowed says which methods the path has (RFC 9110 section 15.5.6).
 func (p *Provider) methodNotAllowed(r *request) (answer, error) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions} {
 		other := *r.Request
 		other.Method = method
 		var match mux.RouteMatch

@@ -33,6 +33,9 @@ type Store interface {
 	// Client returns the client registered as id.
 	Client(ctx context.Context, id string) (Client, error)
 
+	// AppOrigin reports whether any client has this origin: Client.HasOrigin.
+	AppOrigin(ctx context.Context, origin string) (bool, error)
+
 	// CreateFlow stores f, whose ID is new, as version 1.
 	CreateFlow(ctx context.Context, f Flow) error
 	// Flow returns the flow, ended or not, until it is swept. In a transaction

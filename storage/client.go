@@ -116,6 +116,15 @@ func (d *DB) Clients(ctx context.Context) ([]provider.Client, error) {
 	return all, nil
 }
 
+// AppOrigin reports whether any client has this origin.
+func (d *DB) AppOrigin(ctx context.Context, origin string) (bool, error) {
+	var rows []clientRow
+	if err := d.read(ctx).Select("type", "redirect_uris").Where("type = ?", provider.SPA).Find(&rows).Error; err != nil {
+		return false, fmt.Errorf("storage: origins of apps: %w", err)
+	}
+	return slices.ContainsFunc(rows, func(r clientRow) bool { return r.client().HasOrigin(origin) }), nil
+}
+
 // AddClient stores c, whose ID is new; provider.ErrConflict if it is not.
 func (d *DB) AddClient(ctx context.Context, c provider.Client) error {
 	c.Declared = false

@@ -48,6 +48,11 @@ GET /account                                | →flow             | →flow     
 GET /account/factor                         | →/account         | →/account          | →/account          | →/account         | →/account          | 200 enrol          | →/account          | 200 enrol         | →/account
 GET /account/codes                          | →/account         | →/account          | →/account          | →/account         | →/account          | 200 codes          | →/account          | 200 codes         | →/account
 GET /account/codes.txt                      | →/account         | →/account          | →/account          | →/account         | →/account          | 200                | →/account          | 200               | →/account
+OPTIONS /.well-known/openid-configuration   | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
+OPTIONS /.well-known/oauth-authorization-server | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
+OPTIONS /jwks.json                          | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
+OPTIONS /token                              | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
+OPTIONS /userinfo                           | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 POST /authorize                             | →/authorize       | →/authorize        | →/authorize        | →/authorize       | →/authorize        | →/authorize        | →/authorize        | →/authorize       | →/authorize
 POST /token                                 | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant
 POST /revoke                                | 200               | 200                | 200                | 200               | 200                | 200                | 200                | 200               | 200
@@ -246,6 +251,11 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 			path += "?" + authorization().Encode()
 		}
 		r := get(c.t, path, "Cookie", v.cookies(), "Sec-Fetch-Site", "cross-site")
+		return c.bearing(r, v)
+	}
+	if method == http.MethodOptions {
+		r := get(c.t, path, "Cookie", v.cookies(), "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example")
+		r.Method = method
 		return c.bearing(r, v)
 	}
 	form := url.Values{"step": {step}}

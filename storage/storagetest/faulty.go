@@ -107,6 +107,11 @@ func (f *FaultyStore) Atomically(ctx context.Context, fn func(ctx context.Contex
 	return errors.Join(err, lost)
 }
 
+// AppOrigin does so.
+func (f *FaultyStore) AppOrigin(ctx context.Context, origin string) (bool, error) {
+	return call(f, "AppOrigin", func() (bool, error) { return f.s.AppOrigin(ctx, origin) })
+}
+
 // Client does so.
 func (f *FaultyStore) Client(ctx context.Context, id string) (provider.Client, error) {
 	return call(f, "Client", func() (provider.Client, error) { return f.s.Client(ctx, id) })
