@@ -245,7 +245,7 @@ func (p *Provider) accountStep(ctx context.Context, r *request, h *holder, v url
 		}
 		return p.signedOut(), p.record(ctx, r, r.happened(EventLogout, Success, subject, ""))
 	case "revoke":
-		return back, p.revoke(ctx, r, subject, v.Get("client"))
+		return back, p.revokeConsent(ctx, r, subject, v.Get("client"))
 	case "replace-factor":
 		return p.replaceFactor(ctx, r, h)
 	case "new-codes":
@@ -254,9 +254,9 @@ func (p *Provider) accountStep(ctx context.Context, r *request, h *holder, v url
 	return back, nil
 }
 
-// revoke takes back what subject allowed the client, if anything. A form can
+// revokeConsent takes back what subject allowed the client, if anything. A form can
 // name whatever it likes, and that is not to stand in the audit trail.
-func (p *Provider) revoke(ctx context.Context, r *request, subject, clientID string) error {
+func (p *Provider) revokeConsent(ctx context.Context, r *request, subject, clientID string) error {
 	all, err := p.store.Consents(ctx, subject)
 	if err != nil {
 		return fmt.Errorf("reading the consents: %w", err)
