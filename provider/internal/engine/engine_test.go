@@ -143,7 +143,7 @@ func TestSecretsRotate(t *testing.T) {
 // One key for each purpose: no MAC passes for one of another kind.
 func TestAMACIsOfOneKind(t *testing.T) {
 	e := newEngine(t, secrets...)
-	for _, text := range []string{"slp_rt.grant.1", "slp_at.grant.jti.zzzzzz.b3BlbmlkIA"} {
+	for _, text := range []string{"slp_rt.grant.1", "slp_at.grant.jti.zzzzzz.b3BlbmlkIA.1.YXBw"} {
 		for name, key := range map[string][]byte{"refresh": e.macs[0].refresh, "access": e.macs[0].access, "secret": secrets[0]} {
 			token := seal(text, key)
 			_, isRefresh := e.RefreshGrant(token)
