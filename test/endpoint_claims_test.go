@@ -206,6 +206,12 @@ func TestASubWithAValueIsAboutThatUser(t *testing.T) {
 			if strings.Contains(b.page.body, "a-name-to-be-learned") || strings.Contains(b.page.body, "sub-bob") {
 				t.Errorf("the page tells whose subject it is:\n%s", b.page.body)
 			}
+			// Nor does another account take that user's place.
+			if b.page.form("switch") != nil {
+				t.Error("the page offers another account")
+			}
+			page := b.page
+			b.do(post(t, page.url.String(), url.Values{"step": {"switch"}}))
 			b.password("alice")
 			b.ended("denied")
 		}
