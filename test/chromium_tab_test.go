@@ -19,8 +19,7 @@ import (
 	"github.com/chromedp/cdproto/audits"
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/css"
-	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/domsnapshot"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -89,7 +88,6 @@ func newTab(t *testing.T, ctx context.Context) *tab {
 	call(b, accessibility.Enable, cdp.Empty{})
 	call(b, audits.Enable, cdp.Empty{})
 	call(b, log.Enable, cdp.Empty{})
-	call(b, css.Enable, cdp.Empty{})
 	call(b, runtime.Enable, cdp.Empty{})
 	events := true
 	_, err2 := chromedp.CallBrowser(ctx, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
@@ -269,7 +267,8 @@ func (b *tab) at() *url.URL {
 }
 
 // arrive does something that leads to another page, and returns the status of
-// the answer.
+// the answer. A field that wants the focus gets it a little after the page has
+// come; typing before would go elsewhere.
 func (b *tab) arrive(action chromedp.Action[chromedp.Void]) int64 {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
@@ -280,6 +279,9 @@ func (b *tab) arrive(action chromedp.Action[chromedp.Void]) int64 {
 		b.t.Errorf("no page came after %s, but %s: %v", from, b.at(), err)
 		b.clean()
 		b.t.FailNow()
+	}
+	if slices.Contains(b.snapshot().Strings, "autofocus") {
+		poll(b.t, ctx, "the focus", func() bool { return b.focused().node != 0 })
 	}
 	return resp.Status
 }
@@ -412,7 +414,7 @@ func (b *tab) tabs() {
 		b.keys(kb.Tab)
 		if x := b.focused(); x.node != 0 && !slices.Contains(got, x.node) {
 			got = append(got, x.node)
-			if !b.outlined() {
+			if !b.outlined(x.node) {
 				b.t.Errorf("%s: that %s has the focus does not show", b.at(), x)
 			}
 		}
@@ -429,14 +431,22 @@ func (b *tab) tabs() {
 	}
 }
 
-// outlined reports whether a line is drawn around what has the focus.
-func (b *tab) outlined() bool {
+// outlined reports whether a line is drawn around a node.
+func (b *tab) outlined(node cdp.BackendNodeID) bool {
 	b.t.Helper()
-	root := call(b, dom.GetDocument, dom.GetDocumentParams{}).Root
-	node := call(b, dom.QuerySelector, dom.QuerySelectorParams{NodeID: root.NodeID, Selector: ":focus-visible"}).NodeID
-	if node == 0 {
-		return false
+	snap := b.snapshot()
+	doc := snap.Documents[0]
+	for i, at := range doc.Layout.NodeIndex {
+		if doc.Nodes.BackendNodeID[at] == node {
+			return snap.Strings[doc.Layout.Styles[i][0]] == "solid"
+		}
 	}
-	return slices.ContainsFunc(call(b, css.GetComputedStyleForNode, css.GetComputedStyleForNodeParams{NodeID: node}).ComputedStyle,
-		func(p *css.ComputedStyleProperty) bool { return p.Name == "outline-style" && p.Value == "solid" })
+	return false
+}
+
+// snapshot returns the document with the outline of each of its boxes. Unlike
+// nodes that are asked for one by one, it stands while the browser goes on.
+func (b *tab) snapshot() domsnapshot.CaptureSnapshotResult {
+	b.t.Helper()
+	return call(b, domsnapshot.CaptureSnapshot, domsnapshot.CaptureSnapshotParams{ComputedStyles: []string{"outline-style"}})
 }

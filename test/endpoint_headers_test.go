@@ -50,7 +50,8 @@ func TestEveryAnswerHasTheSafeHeaders(t *testing.T) {
 					t.Errorf("%s: cookie %v", what, cookie)
 				}
 			}
-			if a.status == http.StatusOK && len(a.body) == 0 {
+			// A revocation has nothing to say (RFC 7009 section 2.2).
+			if a.status == http.StatusOK && len(a.body) == 0 && !strings.HasPrefix(what, "POST /revoke") {
 				t.Errorf("%s: %s: nothing in it", what, a.says())
 			}
 		}

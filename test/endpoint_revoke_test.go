@@ -86,6 +86,9 @@ func TestATokenIsRevokedByItsOwnClient(t *testing.T) {
 					"refresh token, first parts": func(_, next reply, _ string) string { return firstParts(next.text(t, "refresh_token")) },
 					"access token, forged":       func(_, next reply, _ string) string { return forged(next.text(t, "access_token")) },
 				} {
+					if by.ID != owner.ID && strings.Contains(kind, ",") {
+						continue // what its owner cannot end with, nobody can
+					}
 					code := s.code(with(offline(), "client_id", owner.ID))
 					first := s.as(owner, "/token", exchange(code))
 					next := s.as(owner, "/token", refresh(first.text(t, "refresh_token")))
@@ -374,7 +377,7 @@ func TestARefreshDoesNotOutliveARevocation(t *testing.T) {
 	onEach(t, func(t *testing.T, dsn string) {
 		s := newDesk(t, dsn)
 		s.register(webClient)
-		for range 30 {
+		for range 20 {
 			token := s.bought(webClient).text(t, "refresh_token")
 			var both sync.WaitGroup
 			var bought, ended reply
