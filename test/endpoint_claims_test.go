@@ -97,11 +97,11 @@ func TestClaimsOfAnIDTokenAreThereAfterARefresh(t *testing.T) {
 		other.FirstParty = false
 		s.register(other)
 		again := with(refresh(tokens.text(t, "refresh_token")), "client_id", "other")
-		s.allow("other", "openid", "offline_access")
+		s.allow("sub-alice", "other", "openid", "offline_access")
 		if a := ask(t, s, send(t, "/token", again)); a.says() != "400 invalid_grant" {
 			t.Errorf("without the consent: %s", a.says())
 		}
-		s.allow("other", "email")
+		s.allow("sub-alice", "other", "email")
 		if a := ask(t, s, send(t, "/token", again)); a.status != http.StatusOK {
 			t.Errorf("with it: %s", a.says())
 		}
@@ -118,7 +118,7 @@ func TestAClaimIsNotHadForLessThanItsScope(t *testing.T) {
 		}})
 		s.register(provider.Client{ID: "new", Name: "New", Type: provider.SPA, RedirectURIs: []string{appURL},
 			Scopes: []string{"openid", "profile", "email", "phone"}})
-		s.allow("new", "openid", "profile")
+		s.allow("sub-alice", "new", "openid", "profile")
 		v := with(claiming(`{"userinfo":{"email":null},"id_token":{"name":null}}`), "client_id", "new")
 		cookies := s.browser.cookies()
 		if a := ask(t, s, get(t, "/authorize?"+with(v, "prompt", "none").Encode(), "Cookie", cookies)); a.says() != "→app consent_required" {

@@ -184,8 +184,8 @@ func TestWhatNoLongerStandsIsInactive(t *testing.T) {
 				for _, c := range []provider.Client{owner, opaqueClient, service, opaqueService, api} {
 					s.register(c)
 				}
-				s.allow("web", "openid", "profile", "email", "groups", "offline_access")
-				s.allow("opaque", "openid")
+				s.allow("sub-alice", "web", "openid", "profile", "email", "groups", "offline_access")
+				s.allow("sub-alice", "opaque", "openid")
 				jwt, opaque := s.bought(owner), s.bought(opaqueClient)
 				tokens := map[string]string{
 					"jwt": jwt.text(t, "access_token"), "refresh": jwt.text(t, "refresh_token"), "opaque": opaque.text(t, "access_token"),
@@ -264,7 +264,7 @@ func TestAnIntrospectionThatFailedSaysNothing(t *testing.T) {
 		for _, c := range []provider.Client{owner, service} {
 			w.register(c)
 		}
-		w.allow("web", "openid", "profile", "email", "groups", "offline_access")
+		w.allow("sub-alice", "web", "openid", "profile", "email", "groups", "offline_access")
 		tokens := w.bought(owner)
 		for kind, token := range map[string]string{
 			"access": tokens.text(t, "access_token"), "refresh": tokens.text(t, "refresh_token"), "service": w.bought(service).text(t, "access_token"),
