@@ -198,8 +198,16 @@ func TestOnlyTheWholeCodeOfItsOwnClientCountsAsReuse(t *testing.T) {
 		if a := s.userinfo(access); a.status != http.StatusOK {
 			t.Errorf("and that revoked the access token: %s", a.says())
 		}
-		if a := s.trade(refresh(token)); a.status != http.StatusOK {
-			t.Errorf("and that revoked the refresh token: %s", a.says())
+		second := s.trade(refresh(token))
+		if second.status != http.StatusOK {
+			t.Errorf("and that revoked the refresh token: %s", second.says())
+		}
+		// Nor is the first one reuse in another client's hands, now that it is old.
+		if a := other(refresh(token)); a.says() != "400 invalid_grant" {
+			t.Errorf("an old one by another client: %s", a.says())
+		}
+		if a := s.trade(refresh(second.text(t, "refresh_token"))); a.status != http.StatusOK {
+			t.Errorf("and that revoked the new one: %s", a.says())
 		}
 	})
 }
