@@ -178,6 +178,12 @@ func TestARefreshTokenHasOneSuccessor(t *testing.T) {
 			t.Error("the successor is the token itself")
 		}
 	}
+	// It ends with its grant, whatever the idle limit says.
+	g.Ends = time.Now()
+	if _, err := e.Token(ctx, v, app, g); err == nil {
+		t.Error("it outlives its grant")
+	}
+	g.Ends = g.Expires
 	// What it was before is reuse; what it has not been yet is not one of ours.
 	for generation, reuse := range map[int64]bool{0: false, 2: true} {
 		g.Generation = generation
