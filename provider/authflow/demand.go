@@ -2,6 +2,7 @@ package authflow
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -17,26 +18,32 @@ type Demand struct {
 	Subject string // whom id_token_hint names; empty accepts anyone
 
 	policy  Policy
-	targets []target      // acceptable levels, in order of preference, none below the floor
-	acr     []string      // acr values that the request would have named in the token
-	ask     bool          // prompt=consent
-	fresh   bool          // prompt=login, max_age=0: nothing from before the request counts
-	choose  bool          // prompt=select_account: begin as a stranger
-	aged    bool          // max_age was given
-	maxAge  time.Duration // no proof older than this counts
+	targets []target // acceptable levels, in order of preference, none below the floor
+	acr     []string // acr values that the request would have named in the token
+	ask     bool     // prompt=consent, or something that is approved each time
+	choose  bool     // prompt=select_account: begin as a stranger
+	once    bool     // the factors proven for it count for nothing else
+
+	fresh Methods                // whose proofs from before the request do not count
+	limit [methods]time.Duration // how old a proof may be that counts; 0: as old as it likes
 }
+
+// factors are the methods that are no password.
+const factors = Methods(1<<methods-1) &^ (1 << Password)
 
 // A target is a level that satisfies a demand: its place on the ladder.
 type target int
 
-// Parse returns what the OpenID Connect parameters of a request demand on top
-// of p: prompt, max_age, acr_values and the acr of claims. They can raise what
-// p demands and never lower it. An id_token_hint is the caller's to verify.
-// The error is ErrBadRequest, with what is wrong; any other is a mistake in p.
+// Parse returns what the parameters of a request demand: the strongest of p's
+// floors for its scope, resource and authorization_details, and on top of that
+// of prompt, max_age, acr_values and the acr of claims, which can raise it and
+// never lower it. An id_token_hint is the caller's to verify, and so are
+// resources and details. The error is ErrBadRequest, with what is wrong; any
+// other is a mistake in p.
 func Parse(form url.Values, p Policy) (Demand, error) {
 	p = p.withLadder()
 	// Two values of one parameter are two readers' chance to differ.
-	for _, name := range []string{"prompt", "max_age", "acr_values", "claims", "scope"} {
+	for _, name := range []string{"prompt", "max_age", "acr_values", "claims", "scope", "authorization_details"} {
 		if len(form[name]) > 1 {
 			return Demand{}, fmt.Errorf("%w: %s stands more than once", ErrBadRequest, name)
 		}
@@ -48,9 +55,25 @@ func Parse(form url.Values, p Policy) (Demand, error) {
 	if err := d.parseMaxAge(form.Get("max_age")); err != nil {
 		return Demand{}, err
 	}
-	floor, err := p.floor(strings.Fields(form.Get("scope")))
+	wants, err := wanted(form)
 	if err != nil {
 		return Demand{}, err
+	}
+	floor, err := p.floor(wants)
+	if err != nil {
+		return Demand{}, err
+	}
+	for _, f := range p.floors(wants) {
+		d.keep(f)
+	}
+	if len(wants.Details) > 0 {
+		if p.byPassword(floor) {
+			return Demand{}, errors.New("authflow: details need a floor that takes more than a password")
+		}
+		// They are approved by the factor that is proven in their sight, and
+		// differ each time from those that were allowed before.
+		d.fresh |= factors
+		d.ask = d.ask || !p.FirstParty
 	}
 	claimed, essential, err := claimedACR(form.Get("claims"))
 	if err != nil {
@@ -76,7 +99,7 @@ func (d *Demand) parsePrompt(v string) error {
 		case "none":
 			d.Silent = true
 		case "login":
-			d.fresh = true
+			d.fresh = 1<<methods - 1
 		case "consent":
 			d.ask = true
 		case "select_account":
@@ -101,9 +124,43 @@ func (d *Demand) parseMaxAge(v string) error {
 	if err != nil {
 		return fmt.Errorf("%w: max_age must be a number of seconds", ErrBadRequest)
 	}
-	d.aged, d.maxAge = true, time.Duration(age)*time.Second
-	d.fresh = d.fresh || age == 0
+	if age == 0 {
+		d.fresh = 1<<methods - 1
+	}
+	d.keep(Floor{MaxAge: time.Duration(age) * time.Second})
 	return nil
+}
+
+// keep makes d demand the ages of f besides its own.
+func (d *Demand) keep(f Floor) {
+	for m := range methods {
+		d.limit[m] = stricter(d.limit[m], f.limit(m))
+	}
+	if f.Once {
+		d.once = true
+		d.fresh |= factors
+	}
+}
+
+// wanted returns what the request in form asks for.
+func wanted(form url.Values) (Wants, error) {
+	w := Wants{Scopes: strings.Fields(form.Get("scope")), Resources: form["resource"]}
+	text := form.Get("authorization_details")
+	if text == "" {
+		return w, nil
+	}
+	var details []struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal([]byte(text), &details); err != nil {
+		return Wants{}, fmt.Errorf("%w: authorization_details is not the JSON that RFC 9396 defines", ErrBadRequest)
+	}
+	for _, d := range details {
+		if !slices.Contains(w.Details, d.Type) {
+			w.Details = append(w.Details, d.Type)
+		}
+	}
+	return w, nil
 }
 
 // raise makes d demand one of the levels called names besides what it demands
@@ -170,19 +227,19 @@ func claimedACR(claims string) (values []string, essential bool, err error) {
 	return values, acr.Essential && len(values) > 0, nil
 }
 
-// counts reports whether a proof of time t counts now toward d, in a flow that
-// was created then. An age limit is for what was proven before the request, at
+// counts reports whether a proof of m, given at t, counts now toward d, in a
+// flow that was created then. An age limit is for what was proven before the request, at
 // the moment of asking: what has been proven on the way was proven because of
 // it, and would otherwise, with a limit of seconds, be asked for for ever.
-func (d *Demand) counts(t, created, now time.Time, sessionEnded bool) bool {
+func (d *Demand) counts(m Method, t, created, now time.Time, sessionEnded bool) bool {
 	switch {
 	case t.IsZero():
 		return false
 	case !t.Before(created):
 		return true
-	case d.fresh || sessionEnded:
+	case d.fresh.Has(m) || sessionEnded:
 		return false
 	default:
-		return !d.aged || now.Sub(t) <= d.maxAge
+		return d.limit[m] == 0 || now.Sub(t) <= d.limit[m]
 	}
 }

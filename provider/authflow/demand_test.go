@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// all is every method.
+const all = Methods(1<<methods - 1)
+
 // SU-4
 func TestMaxAgeIsAStrictNumberOfSeconds(t *testing.T) {
 	tests := []struct {
@@ -54,14 +57,14 @@ func TestMaxAgeIsAStrictNumberOfSeconds(t *testing.T) {
 			}
 		case err != nil:
 			t.Errorf("max_age %q: %v", tt.value, err)
-		case !d.aged || d.maxAge != tt.want || d.fresh != (tt.want == 0):
-			t.Errorf("max_age %q: aged %v, %v, fresh %v; want true, %v, %v", tt.value, d.aged, d.maxAge, d.fresh, tt.want, tt.want == 0)
+		case d.limit != [methods]time.Duration{tt.want, tt.want, tt.want, tt.want} || (d.fresh == all) != (tt.want == 0):
+			t.Errorf("max_age %q: %v, fresh %v; want %v, %v", tt.value, d.limit, d.fresh.Names(), tt.want, tt.want == 0)
 		}
 	}
-	if d := demand(t, "prompt=login&max_age=60", mfa); !d.fresh || !d.aged {
+	if d := demand(t, "prompt=login&max_age=60", mfa); d.fresh != all || d.limit[OTP] != time.Minute {
 		t.Error("max_age takes the place of prompt=login")
 	}
-	if d := demand(t, "max_age=", mfa); d.aged || d.fresh {
+	if d := demand(t, "max_age=", mfa); d.limit != [methods]time.Duration{} || d.fresh != 0 {
 		t.Error("an empty max_age is not as if left out")
 	}
 }
@@ -92,7 +95,7 @@ func TestARequestRaisesTheDemandAndNeverLowersIt(t *testing.T) {
 		{Name: "mfa", Aliases: []string{"https://refeds.org/profile/mfa", "2"}, Ways: []Methods{Of(Password, OTP)}},
 		{Name: "phr", Ways: []Methods{Of(Passkey)}},
 	}
-	scopes := map[string]string{"openid": "pwd", "payments": "phr", "mail": "mfa"}
+	scopes := map[string]Floor{"openid": {Level: "pwd"}, "payments": {Level: "phr"}, "mail": {Level: "mfa"}}
 	voluntary := func(values string) string { return `{"id_token":{"acr":{"values":[` + values + `]}}}` }
 	essential := func(values string) string {
 		return `{"id_token":{"acr":{"essential":true,"values":[` + values + `]}}}`
@@ -148,7 +151,7 @@ func TestARequestRaisesTheDemandAndNeverLowersIt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		form := url.Values{"scope": {tt.scope}, "acr_values": {tt.acr}, "claims": {tt.claim}}
-		d, err := Parse(form, Policy{Ladder: ladder, Floor: tt.floor, Scopes: scopes})
+		d, err := Parse(form, Policy{Ladder: ladder, Floor: Floor{Level: tt.floor}, Scopes: scopes})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -222,7 +225,7 @@ func TestPrompts(t *testing.T) {
 		if err != nil {
 			t.Errorf("prompt %q: %v", tt.prompt, err)
 		}
-		if got := (flags{d.Silent, d.fresh, d.ask, d.choose}); got != tt.want {
+		if got := (flags{d.Silent, d.fresh == all, d.ask, d.choose}); got != tt.want {
 			t.Errorf("prompt %q: %+v, want %+v", tt.prompt, got, tt.want)
 		}
 	}
@@ -231,7 +234,13 @@ func TestPrompts(t *testing.T) {
 // A mistake in the configuration is not taken for one of the request, and
 // denies.
 func TestAFloorThatIsNoLevelIsAnErrorOfThePolicy(t *testing.T) {
-	for _, p := range []Policy{{Floor: "gold"}, {Floor: "mfa", Scopes: map[string]string{"openid": "gold"}}, {Scopes: map[string]string{"openid": ""}}} {
+	for _, p := range []Policy{
+		{Floor: Floor{Level: "gold"}},
+		{Floor: Floor{Level: "mfa"}, Scopes: map[string]Floor{"openid": {Level: "gold"}}},
+		{Scopes: map[string]Floor{"openid": {}}},
+		{Scopes: map[string]Floor{"openid": {Level: "pwd", Once: true}}},
+		{Scopes: map[string]Floor{"openid": {MaxAge: -1}}},
+	} {
 		d, err := Parse(url.Values{"scope": {"openid"}}, p)
 		if err == nil || errors.Is(err, ErrBadRequest) {
 			t.Errorf("%+v: %v, want an error of the policy", p, err)
@@ -244,7 +253,7 @@ func TestAFloorThatIsNoLevelIsAnErrorOfThePolicy(t *testing.T) {
 
 // SU-2
 func TestALevelThatNobodyCanReachHereIsDeniedBeforeAnyPage(t *testing.T) {
-	p := Policy{Floor: "pwd", Offered: Of(Password, OTP, Recovery)}
+	p := Policy{Floor: Floor{Level: "pwd"}, Offered: Of(Password, OTP, Recovery)}
 	d := demand(t, "acr_values=phr", p)
 	wantDenied(t, Begin(d, Login{}, t0), at(d, 0), ErrUnmet)
 	d = demand(t, "acr_values=phr&prompt=none", p)
@@ -255,7 +264,7 @@ func TestALevelThatNobodyCanReachHereIsDeniedBeforeAnyPage(t *testing.T) {
 		t.Errorf("meets it %v, want mfa", got)
 	}
 	// A stronger level meets a demand that its own ways cannot.
-	d = demand(t, "acr_values=mfa", Policy{Floor: "pwd", Offered: Of(Passkey)})
+	d = demand(t, "acr_values=mfa", Policy{Floor: Floor{Level: "pwd"}, Offered: Of(Passkey)})
 	wantStep(t, Begin(d, Login{}, t0), at(d, 0), AskPassword)
 }
 
@@ -274,8 +283,8 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		names := []string{"", "pwd", "mfa", "phr"}
-		p := Policy{Floor: names[int(floor)%len(names)], Scopes: map[string]string{"mail": "mfa"}}
-		least, err := p.withLadder().floor(strings.Fields(form.Get("scope")))
+		p := Policy{Floor: Floor{Level: names[int(floor)%len(names)]}, Scopes: map[string]Floor{"mail": {Level: "mfa"}}}
+		least, err := p.withLadder().floor(Wants{Scopes: strings.Fields(form.Get("scope"))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +303,7 @@ func FuzzParse(f *testing.F) {
 		if len(d.targets) > len(DefaultLadder) || len(d.acr) > 2*len(DefaultLadder) {
 			t.Errorf("%d levels, %d names", len(d.targets), len(d.acr))
 		}
-		if d.Subject != "" || d.maxAge < 0 || d.Silent && (d.fresh && !d.aged || d.ask || d.choose) {
+		if d.Subject != "" || d.limit[Password] < 0 || d.Silent && (d.ask || d.choose) {
 			t.Errorf("%+v", d)
 		}
 		// Whatever is asked for, it is not granted on less than the floor.

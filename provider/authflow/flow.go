@@ -81,8 +81,8 @@ func Begin(d Demand, login Login, now time.Time) Flow {
 			login.Proofs[i] = now.Add(-time.Microsecond)
 		}
 	}
-	for _, t := range login.Proofs {
-		if d.counts(t, now, now, false) {
+	for i, t := range login.Proofs {
+		if d.counts(Method(i), t, now, now, false) {
 			f.Login = login
 		}
 	}
@@ -200,7 +200,7 @@ func (f Flow) unapproved(m Moment) bool {
 func (f Flow) proven(m Moment) Methods {
 	var s Methods
 	for i, t := range f.Login.Proofs {
-		if m.counts(t, f.Created, m.Now, m.SessionEnded) {
+		if m.counts(Method(i), t, f.Created, m.Now, m.SessionEnded) {
 			s |= Of(Method(i))
 		}
 	}
@@ -210,7 +210,7 @@ func (f Flow) proven(m Moment) Methods {
 // recovered reports whether a recovery code was given just now.
 func (f Flow) recovered(m Moment) bool {
 	t := f.Login.Proofs[Recovery]
-	return m.counts(t, f.Created, m.Now, m.SessionEnded) && m.Now.Sub(t) <= FactorLifetime
+	return m.counts(Recovery, t, f.Created, m.Now, m.SessionEnded) && m.Now.Sub(t) <= FactorLifetime
 }
 
 // missing returns what must still be proven on the shortest way to the first

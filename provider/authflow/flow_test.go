@@ -10,20 +10,25 @@ import (
 var t0 = time.Date(2026, 11, 22, 3, 4, 5, 0, time.UTC)
 
 // mfa is a policy that asks for a second factor.
-var mfa = Policy{Floor: "mfa"}
+var mfa = Policy{Floor: Floor{Level: "mfa"}}
 
 // demand parses query under p.
 func demand(t testing.TB, query string, p Policy) Demand {
 	t.Helper()
-	form, err := url.ParseQuery(query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := Parse(form, p)
+	d, err := Parse(queryOf(t, query), p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
+}
+
+func queryOf(t testing.TB, s string) url.Values {
+	t.Helper()
+	form, err := url.ParseQuery(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return form
 }
 
 // at returns the moment age after t0, of someone with an authenticator app and
@@ -306,7 +311,7 @@ func TestAPasswordIsAskedForBeforeAnyCode(t *testing.T) {
 	m := at(demand(t, "max_age=60", mfa), 0)
 	m.Enrolled = Of(OTP, Recovery, Passkey)
 	for _, floor := range []string{"mfa", "phr"} {
-		m.Demand = demand(t, "max_age=60", Policy{Floor: floor})
+		m.Demand = demand(t, "max_age=60", Policy{Floor: Floor{Level: floor}})
 		session := login(t0.Add(-time.Hour), Password)
 		session.Proofs[OTP] = t0.Add(-time.Second)
 		f := Begin(m.Demand, session, t0)

@@ -11,6 +11,7 @@ type Grant struct {
 	login     Login
 	level     string
 	requested time.Time
+	once      bool
 }
 
 // Grant returns the Grant of a flow that waits for nothing more, and
@@ -25,11 +26,11 @@ func (f Flow) Grant(m Moment) (Grant, error) {
 	}
 	login := f.Login
 	for i, t := range login.Proofs {
-		if !m.counts(t, f.Created, m.Now, m.SessionEnded) {
+		if !m.counts(Method(i), t, f.Created, m.Now, m.SessionEnded) {
 			login.Proofs[i] = time.Time{}
 		}
 	}
-	return Grant{login, m.named(login.Proofs.Set()), f.Created}, nil
+	return Grant{login, m.named(login.Proofs.Set()), f.Created, m.once}, nil
 }
 
 // named returns the acr value for what was proven: of the values that the
@@ -51,6 +52,23 @@ func (d Demand) named(proven Methods) string {
 
 // Login returns who it is and what was proven, as far as it counted.
 func (g Grant) Login() Login { return g.login }
+
+// Once reports whether the grant is for one use: its tokens are short-lived and
+// not renewed, and Lasting has less than Login.
+func (g Grant) Once() bool { return g.once }
+
+// Lasting returns of Login what may be kept in a session. Of a grant for one
+// use that is the password alone: the factor was proven for it and nothing
+// else.
+func (g Grant) Lasting() Login {
+	l := g.login
+	for i := range l.Proofs {
+		if g.once && Method(i) != Password {
+			l.Proofs[i] = time.Time{}
+		}
+	}
+	return l
+}
 
 // Requested returns when the authorization request arrived.
 func (g Grant) Requested() time.Time { return g.requested }

@@ -30,9 +30,9 @@ func TestAGrantSaysWhatCountedAndNothingElse(t *testing.T) {
 		acr    string
 		time   time.Time
 	}{
-		{"", Policy{Floor: "pwd"}, login(old, Password), []string{"pwd"}, "pwd", old},
-		{"", Policy{Floor: "pwd"}, session, []string{"pwd", "otp"}, "mfa", old},
-		{"max_age=60", Policy{Floor: "pwd"}, session, []string{"pwd"}, "pwd", young},
+		{"", Policy{Floor: Floor{Level: "pwd"}}, login(old, Password), []string{"pwd"}, "pwd", old},
+		{"", Policy{Floor: Floor{Level: "pwd"}}, session, []string{"pwd", "otp"}, "mfa", old},
+		{"max_age=60", Policy{Floor: Floor{Level: "pwd"}}, session, []string{"pwd"}, "pwd", young},
 		{"", mfa, session, []string{"pwd", "otp"}, "mfa", old},
 		{"", mfa, login(young, Password, Recovery), []string{"pwd", "recovery"}, "mfa", young}, // RC-4
 		{"", mfa, login(young, Password, OTP, Recovery), []string{"pwd", "otp", "recovery"}, "mfa", young},
@@ -41,10 +41,10 @@ func TestAGrantSaysWhatCountedAndNothingElse(t *testing.T) {
 
 		// The names a request knows, of those the strongest reached. // SU-2
 		{"acr_values=pwd", mfa, session, []string{"pwd", "otp"}, "pwd", old},
-		{"acr_values=pwd+mfa", Policy{Floor: "pwd"}, session, []string{"pwd", "otp"}, "mfa", old},
-		{"acr_values=mfa+pwd", Policy{Floor: "pwd"}, session, []string{"pwd", "otp"}, "mfa", old},
-		{"acr_values=mfa+pwd&max_age=7200", Policy{Floor: "pwd"}, session, []string{"pwd", "otp"}, "mfa", old},
-		{"acr_values=mfa", Policy{Floor: "pwd"}, login(old, Password, Passkey), []string{"pwd", "pop"}, "mfa", old},
+		{"acr_values=pwd+mfa", Policy{Floor: Floor{Level: "pwd"}}, session, []string{"pwd", "otp"}, "mfa", old},
+		{"acr_values=mfa+pwd", Policy{Floor: Floor{Level: "pwd"}}, session, []string{"pwd", "otp"}, "mfa", old},
+		{"acr_values=mfa+pwd&max_age=7200", Policy{Floor: Floor{Level: "pwd"}}, session, []string{"pwd", "otp"}, "mfa", old},
+		{"acr_values=mfa", Policy{Floor: Floor{Level: "pwd"}}, login(old, Password, Passkey), []string{"pwd", "pop"}, "mfa", old},
 		{"acr_values=gold", mfa, session, []string{"pwd", "otp"}, "mfa", old},
 		{`claims={"id_token":{"acr":{"essential":true,"value":"pwd"}}}&acr_values=mfa`, mfa, session, []string{"pwd", "otp"}, "pwd", old},
 	}
@@ -71,7 +71,7 @@ func TestAGrantSaysWhatCountedAndNothingElse(t *testing.T) {
 func TestAnAliasIsNamedAsItWasAskedFor(t *testing.T) {
 	ladder := slices.Clone(DefaultLadder)
 	ladder[1].Aliases = []string{"https://refeds.org/profile/mfa"}
-	p := Policy{Ladder: ladder, Floor: "https://refeds.org/profile/mfa"}
+	p := Policy{Ladder: ladder, Floor: Floor{Level: "https://refeds.org/profile/mfa"}}
 	session := login(t0.Add(-time.Hour), Password, OTP)
 	for query, want := range map[string]string{
 		"": "mfa",

@@ -17,6 +17,8 @@ type ask struct {
 	named   []string      // acr values that it names
 	limit   time.Duration // of age; 0: none
 	fresh   bool          // nothing counts from before
+	factor  time.Duration // limit of age of all but a password; 0: that of all
+	anew    bool          // nothing but a password counts from before
 	anyone  bool          // whoever sits there begins as a stranger
 	silent  bool
 	consent int // always, once (the zero value) or never
@@ -29,8 +31,15 @@ const (
 )
 
 var (
-	low     = Policy{Floor: "pwd"}
-	trusted = Policy{Floor: "mfa", FirstParty: true}
+	low     = Policy{Floor: Floor{Level: "pwd"}}
+	trusted = Policy{Floor: Floor{Level: "mfa"}, FirstParty: true}
+	quick   = Policy{Floor: Floor{Level: "mfa", FactorMaxAge: time.Minute}}
+	paying  = Policy{
+		Floor: Floor{Level: "pwd"}, FirstParty: true,
+		Scopes:  map[string]Floor{"pay": {Level: "mfa", Once: true}},
+		Details: map[string]Floor{"payment": {Level: "mfa"}},
+	}
+	buying = Policy{Floor: Floor{Level: "pwd"}, Details: paying.Details}
 )
 
 // asks holds every kind of request and policy. What is alike in kind stands
@@ -51,6 +60,12 @@ var asks = []ask{
 	{policy: mfa, query: "prompt=none", hint: "mallory", accept: []string{"mfa"}, silent: true},
 	{policy: low, query: "acr_values=phr+mfa&max_age=60", accept: []string{"phr", "mfa"}, named: []string{"phr", "mfa"}, limit: time.Minute},
 	{policy: low, query: "acr_values=mfa+pwd", accept: []string{"mfa", "pwd"}, named: []string{"mfa", "pwd"}},
+	{policy: quick, accept: []string{"mfa"}, factor: time.Minute},
+	{policy: paying, query: "scope=pay", accept: []string{"mfa"}, anew: true, consent: never},
+	{policy: paying, query: "scope=pay&prompt=none&max_age=60", accept: []string{"mfa"}, anew: true, limit: time.Minute, silent: true, consent: never},
+	{policy: paying, query: "scope=openid", accept: []string{"pwd"}, consent: never},
+	{policy: paying, query: `authorization_details=[{"type":"payment"}]`, accept: []string{"mfa"}, anew: true, consent: never},
+	{policy: buying, query: `authorization_details=[{"type":"payment"}]`, accept: []string{"mfa"}, anew: true, consent: always},
 	{policy: low, query: `claims={"id_token":{"acr":{"essential":true,"value":"gold"}}}`},
 }
 
@@ -93,6 +108,9 @@ func (w world) counting(a ask, now time.Time) (s Methods) {
 	for m, t := range w.given {
 		age := now.Sub(t)
 		before := !a.fresh && !w.over && (a.limit == 0 || age <= a.limit)
+		if Method(m) != Password {
+			before = before && !a.anew && (a.factor == 0 || age <= a.factor)
+		}
 		if !t.IsZero() && (w.here.Has(Method(m)) || before) {
 			s |= Of(Method(m))
 		}

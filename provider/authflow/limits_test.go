@@ -172,7 +172,7 @@ func TestASilentFlowIsDeniedForWhatItsPageWouldAsk(t *testing.T) {
 }
 
 func TestConsent(t *testing.T) {
-	first := Policy{Floor: "mfa", FirstParty: true}
+	first := Policy{Floor: Floor{Level: "mfa"}, FirstParty: true}
 	tests := []struct {
 		query    string
 		policy   Policy
@@ -230,7 +230,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	if (Verdict{}).OK || (Status{}).MayEnroll || (Status{}).Enrolled != 0 || Methods(0).Has(Password) {
 		t.Error("a zero Verdict, Status or Methods allows something")
 	}
-	if (Policy{}).Allows(Of(Password, OTP, Recovery), nil) {
+	if (Policy{}).Allows(Of(Password, OTP, Recovery), Wants{}) {
 		t.Error("the zero Policy allows less than the strongest level")
 	}
 

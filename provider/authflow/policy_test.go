@@ -4,7 +4,7 @@ import "testing"
 
 // OA-6
 func TestAGrantStandsWhileItsProofsSatisfyThePolicy(t *testing.T) {
-	scopes := map[string]string{"mail": "mfa", "payments": "phr", "odd": "gold"}
+	scopes := map[string]Floor{"mail": {Level: "mfa"}, "payments": {Level: "phr"}, "odd": {Level: "gold"}}
 	pwd, two := Of(Password), Of(Password, OTP)
 	tests := []struct {
 		policy Policy
@@ -12,24 +12,24 @@ func TestAGrantStandsWhileItsProofsSatisfyThePolicy(t *testing.T) {
 		scopes []string
 		want   bool
 	}{
-		{Policy{Floor: "pwd"}, pwd, nil, true},
-		{Policy{Floor: "pwd"}, 0, nil, false},
-		{Policy{Floor: "pwd"}, Of(OTP), nil, false},
-		{Policy{Floor: "mfa"}, pwd, nil, false},
-		{Policy{Floor: "mfa"}, two, nil, true},
-		{Policy{Floor: "mfa"}, Of(Passkey), nil, true},
+		{Policy{Floor: Floor{Level: "pwd"}}, pwd, nil, true},
+		{Policy{Floor: Floor{Level: "pwd"}}, 0, nil, false},
+		{Policy{Floor: Floor{Level: "pwd"}}, Of(OTP), nil, false},
+		{Policy{Floor: Floor{Level: "mfa"}}, pwd, nil, false},
+		{Policy{Floor: Floor{Level: "mfa"}}, two, nil, true},
+		{Policy{Floor: Floor{Level: "mfa"}}, Of(Passkey), nil, true},
 		{Policy{}, two, nil, false},
 		{Policy{Ladder: Ladder{}}, two, nil, false},
 		{Policy{}, Of(Passkey), nil, true},
-		{Policy{Floor: "gold"}, Of(Passkey), nil, false},
-		{Policy{Floor: "pwd", Scopes: scopes}, pwd, []string{"openid"}, true},
-		{Policy{Floor: "pwd", Scopes: scopes}, pwd, []string{"openid", "mail"}, false},
-		{Policy{Floor: "pwd", Scopes: scopes}, two, []string{"openid", "mail"}, true},
-		{Policy{Floor: "pwd", Scopes: scopes}, two, []string{"payments", "mail"}, false},
-		{Policy{Floor: "pwd", Scopes: scopes}, Of(Passkey), []string{"odd"}, false},
+		{Policy{Floor: Floor{Level: "gold"}}, Of(Passkey), nil, false},
+		{Policy{Floor: Floor{Level: "pwd"}, Scopes: scopes}, pwd, []string{"openid"}, true},
+		{Policy{Floor: Floor{Level: "pwd"}, Scopes: scopes}, pwd, []string{"openid", "mail"}, false},
+		{Policy{Floor: Floor{Level: "pwd"}, Scopes: scopes}, two, []string{"openid", "mail"}, true},
+		{Policy{Floor: Floor{Level: "pwd"}, Scopes: scopes}, two, []string{"payments", "mail"}, false},
+		{Policy{Floor: Floor{Level: "pwd"}, Scopes: scopes}, Of(Passkey), []string{"odd"}, false},
 	}
 	for _, tt := range tests {
-		if got := tt.policy.Allows(tt.proven, tt.scopes); got != tt.want {
+		if got := tt.policy.Allows(tt.proven, Wants{Scopes: tt.scopes}); got != tt.want {
 			t.Errorf("%+v allows %v for %v: %v, want %v", tt.policy, tt.proven.Names(), tt.scopes, got, tt.want)
 		}
 	}
@@ -45,7 +45,7 @@ func TestAGrantThatNamesAWeakerLevelStands(t *testing.T) {
 	if err != nil || g.ACR() != "pwd" {
 		t.Fatalf("granted %q, %v; want pwd", g.ACR(), err)
 	}
-	if !mfa.Allows(g.Login().Proofs.Set(), nil) {
+	if !mfa.Allows(g.Login().Proofs.Set(), Wants{}) {
 		t.Error("the policy that granted it does not allow it")
 	}
 }
