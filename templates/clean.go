@@ -16,7 +16,13 @@ const (
 // text: one that turns the direction of writing, hides behind invisible
 // characters, or piles up marks until it covers its neighbours could make a
 // page say what it does not.
-func clean(name string) string {
+func clean(name string) string { return inert(name, longest) }
+
+// Inert returns text as it may stand on a page: without what turns, hides or
+// covers what stands beside it, on one line, and whole.
+func Inert(text string) string { return inert(text, len(text)) }
+
+func inert(name string, longest int) string {
 	var b strings.Builder
 	n, run, space := 0, 0, false
 letters:

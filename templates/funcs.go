@@ -21,6 +21,8 @@ import (
 //	notice PAGE               what else is to be said, or nil
 //	app APP, host APP         how an app is called and where it lives
 //	name TEXT                 somebody's name, cleaned
+//	line TEXT                 a line of details, cleaned and whole
+//	asking APP                who asks: the app, or the brand for the account
 //	kind ENDED, fault ERROR   why, as part of the name of a text
 //	again APP                 where signing in can begin anew, or nothing
 //	scope "scope"             what it gives, in words, and with detail
@@ -61,26 +63,33 @@ func (s *Set) funcs(l *locale) template.FuncMap {
 		"app":       App.label,
 		"host":      func(a App) string { return clean(a.Host) },
 		"name":      clean,
-		"initial":   initial,
-		"again":     func(a App) string { return link(a.InitiateURL) },
-		"kind":      func(p Ended) string { return string(p.kind()) },
-		"fault":     func(p Error) string { return string(p.fault()) },
-		"scope":     l.scope,
-		"activity":  l.activity,
-		"device":    l.device,
-		"ago":       l.ago,
-		"date":      l.date,
-		"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"groups":    groups,
-		"image":     image,
-		"otpauth":   otpauth,
-		"submit":    func() template.HTML { return "<script>" + FormPostScript + "</script>" },
-		"lang":      func() string { return l.tag },
-		"dir":       func() string { return l.dir },
-		"brand":     func() string { return s.brand.Name },
-		"style":     func() string { return s.url(s.style) },
-		"icon":      func() string { return s.url(s.icon) },
-		"logo":      func() string { return s.url(s.logo) },
+		"line":      Inert,
+		"asking": func(a App) string {
+			if name := a.label(); name != "" {
+				return name
+			}
+			return s.brand.Name
+		},
+		"initial":  initial,
+		"again":    func(a App) string { return link(a.InitiateURL) },
+		"kind":     func(p Ended) string { return string(p.kind()) },
+		"fault":    func(p Error) string { return string(p.fault()) },
+		"scope":    l.scope,
+		"activity": l.activity,
+		"device":   l.device,
+		"ago":      l.ago,
+		"date":     l.date,
+		"stamp":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"groups":   groups,
+		"image":    image,
+		"otpauth":  otpauth,
+		"submit":   func() template.HTML { return "<script>" + FormPostScript + "</script>" },
+		"lang":     func() string { return l.tag },
+		"dir":      func() string { return l.dir },
+		"brand":    func() string { return s.brand.Name },
+		"style":    func() string { return s.url(s.style) },
+		"icon":     func() string { return s.url(s.icon) },
+		"logo":     func() string { return s.url(s.logo) },
 	}
 }
 
@@ -175,15 +184,26 @@ type scopeText struct{ What, Detail template.HTML }
 
 func (l *locale) scope(name string) (v scopeText, err error) {
 	id := Text("scope." + name)
-	if _, known := l.texts[id+".detail"]; !known {
+	if _, known := l.texts[id]; !known || name == "unknown" {
 		v.What, err = l.html("scope.unknown", args{"name": name})
 		return v, err
 	}
 	if v.What, err = l.html(id, nil); err != nil {
 		return v, err
 	}
-	v.Detail, err = l.html(id+".detail", nil)
+	if _, more := l.texts[id+".detail"]; more {
+		v.Detail, err = l.html(id+".detail", nil)
+	}
 	return v, err
+}
+
+// learn has l know words for scopes. They are taken as they stand: a brace in
+// them is a brace.
+func (l *locale) learn(scopes map[string]string) {
+	for name, text := range scopes {
+		l.texts[Text("scope."+name)] = forms{"other": {clean(text)}}
+		delete(l.texts, Text("scope."+name+".detail"))
+	}
 }
 
 func (l *locale) activity(a Activity) (template.HTML, error) {

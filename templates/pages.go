@@ -26,9 +26,15 @@ type Flow struct {
 	App       App
 	Username  string   // who is signing in: as typed, or known
 	CanSwitch bool     // another account may be used
+	Why       *Why     // why someone who is signed in is asked again; nil: they are not
+	Details   []string // what exactly is approved, in words, each a line or more
 	Problem   *Message // what was wrong with the last answer
 	Notice    *Message // something else to know, such as RecoveryLeft
 }
+
+// A Why says that App wants to be sure who it is, before it does what Scopes
+// name. Without any, it just wants to be sure.
+type Why struct{ Scopes []string }
 
 // Password asks for a username and a password: fields username and password,
 // step=password.

@@ -23,6 +23,9 @@ func samples() []sample {
 		new  = Flow{Action: here, App: wiki}
 		pick = Flow{Action: here, App: wiki, Username: "ada.lovelace", CanSwitch: true}
 	)
+	why, sure, pay := flow, pick, flow
+	why.Why, sure.Why = &Why{[]string{"groups", "transfer"}}, &Why{}
+	pay.Why, pay.Details = &Why{[]string{"transfer"}}, []string{"Pay 1,250.00 EUR", "to Lovelace Engines, DE02 1203 0000 0000 2020 51"}
 	const uri = "otpauth://totp/Sallyport:ada.lovelace?issuer=Sallyport&secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 	key := Enroll{flow, []byte("\x89PNG\r\n\x1a\n"), "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", uri, 6}
 	wrong := key
@@ -47,6 +50,12 @@ func samples() []sample {
 		{"factor-wait", Factor{with(flow, Message{Text: CodeWait, Wait: 2 * time.Minute}), 8, here + "?recovery=1"}},
 		{"factor-clock", Factor{with(flow, Message{Text: ClockAhead, Wait: 3 * time.Minute}), 6, here + "?recovery=1"}},
 		{"factor-notice", Factor{note(flow, Message{Text: RecoveryLeft, Count: 3}), 6, here + "?recovery=1"}},
+		{"factor-why", Factor{why, 6, here + "?recovery=1"}},
+		{"factor-details", Factor{pay, 6, here + "?recovery=1"}},
+		{"password-why", Password{sure, true}},
+		{"recovery-details", Recovery{pay, here}},
+		{"enrollstart-details", EnrollStart{pay, false, false}},
+		{"consent-details", Consent{pay, []string{"openid", "pay"}}},
 		{"recovery", Recovery{flow, here}},
 		{"recovery-wrong", Recovery{with(flow, Message{Text: RecoveryWrong}), here}},
 		{"recovery-alone", Recovery{with(flow, Message{Text: RecoveryReplayed}), ""}},

@@ -35,6 +35,11 @@ type Options struct {
 
 	Brand Brand
 
+	// Scopes are the words for scopes of your own: what each allows, as in "Send
+	// money", by language and then scope. English takes the place of a language
+	// that is missing; of a scope without words its name is shown.
+	Scopes map[string]map[string]string
+
 	// Base is the path that the provider is mounted under, without a slash at
 	// its end; empty: the root.
 	Base string
@@ -80,6 +85,10 @@ func New(o Options) (*Set, error) {
 	}
 	if err := s.readLocales(files); err != nil {
 		return nil, err
+	}
+	for tag, l := range s.locales {
+		l.learn(o.Scopes["en"])
+		l.learn(o.Scopes[tag])
 	}
 	if err := s.parse(files); err != nil {
 		return nil, err
