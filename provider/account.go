@@ -83,7 +83,7 @@ func (p *Provider) signInToAccount(r *request, query string) (answer, error) {
 	if at == authflow.Granted {
 		return p.grant(r, t, p.url("/account"))
 	}
-	return p.begin(r, t)
+	return p.begin(r, t, at)
 }
 
 // stepUp is the query of a flow in which a second factor is proven anew, before

@@ -62,7 +62,7 @@ func (p *Provider) authorize(r *request) (answer, error) {
 	case err != nil:
 		return p.denied(r, t, err)
 	}
-	return p.begin(r, t)
+	return p.begin(r, t, step)
 }
 
 // caller returns the client that asks, if the request may be answered by a
@@ -231,8 +231,9 @@ func (c Client) algorithm() string {
 	return c.Algorithm
 }
 
-// begin stores the flow, bound to the browser, and sends it to its page.
-func (p *Provider) begin(r *request, t *passage) (answer, error) {
+// begin stores the flow, bound to the browser, and sends it to the page of its
+// first step.
+func (p *Provider) begin(r *request, t *passage, step authflow.Step) (answer, error) {
 	var a answer
 	hash, ok := p.cookies.browserOf(r.Request)
 	if !ok {
@@ -241,11 +242,23 @@ func (p *Provider) begin(r *request, t *passage) (answer, error) {
 		a.cookies = append(a.cookies, p.cookies.make(p.cookies.browser, value))
 	}
 	t.flow.ID, t.flow.Browser, t.flow.Version = engine.NewID(), hash, 1
-	if err := p.store.CreateFlow(r.Context(), t.flow); err != nil {
-		return answer{}, fmt.Errorf("storing the flow: %w", err)
-	}
 	a.location = p.flowURL(t.flow.ID)
-	return a, nil
+	if !t.asksAgain(step) {
+		return a, p.createFlow(r.Context(), t.flow)
+	}
+	return a, p.atomically(r, func(ctx context.Context) error {
+		if err := p.createFlow(ctx, t.flow); err != nil {
+			return err
+		}
+		return p.record(ctx, r, r.happened(EventStepUpAsked, Success, t.flow.State.Pinned, t.client.ID))
+	})
+}
+
+func (p *Provider) createFlow(ctx context.Context, f Flow) error {
+	if err := p.store.CreateFlow(ctx, f); err != nil {
+		return fmt.Errorf("storing the flow: %w", err)
+	}
+	return nil
 }
 
 func (p *Provider) flowURL(id string) string { return p.url("/flow/" + id) }
@@ -275,6 +288,11 @@ var denials = []struct {
 
 // denied answers for a flow that err denies.
 func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
+	if t.steppingUp() && t.flow.Version == 0 {
+		// Anyone can have a browser ask again and again: that fills the log, not
+		// the database.
+		r.events = append(r.events, r.happened(EventStepUp, Failure, t.flow.State.Pinned, t.client.ID))
+	}
 	for _, d := range denials {
 		if !errors.Is(err, d.err) {
 			continue

@@ -20,6 +20,11 @@ type Client struct {
 	Algorithm    string // that signs its tokens: RS256 or ES256; empty: RS256
 	Floor        string // the least level of its sign-ins; empty: Config.Floor
 
+	// MaxAge and FactorMaxAge say how old a proof may be that counts for it;
+	// see authflow.Floor. 0: as old as the session.
+	MaxAge       time.Duration
+	FactorMaxAge time.Duration
+
 	// InitiateLoginURI is where someone can begin to sign in to it (OpenID
 	// Connect Core section 4); empty: its host is named and nothing offered.
 	InitiateLoginURI string

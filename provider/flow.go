@@ -87,6 +87,9 @@ func (p *Provider) show(r *request, t *passage, step authflow.Step, problem *tem
 	f := templates.Flow{
 		Action: p.flowPath(t.flow.ID), App: p.app(t), Username: t.user.Username, Problem: problem,
 	}
+	if t.asksAgain(step) {
+		f.Why = p.why(t)
+	}
 	ctx := r.Context()
 	var err error
 	switch step {

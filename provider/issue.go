@@ -47,7 +47,7 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 			return answer{}, fmt.Errorf("ending the flow: %w", err)
 		}
 	}
-	s, value, err := p.signIn(ctx, r, t, login)
+	s, value, err := p.signIn(ctx, r, t, g.Lasting())
 	if err != nil {
 		return answer{}, err
 	}
@@ -55,8 +55,8 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 		a.cookies = append(a.cookies, p.cookies.make(p.cookies.session, value))
 	}
 	kind := EventSignIn
-	if s.Created.Before(r.now) && value != "" {
-		kind = EventStepUp // to a session that was there, something was added
+	if s.Created.Before(r.now) && (value != "" || g.Once()) {
+		kind = EventStepUp // to a session that was there, something was added, or for once
 	}
 	e := r.happened(kind, Success, login.Subject, t.client.ID)
 	e.Detail = map[string]string{"acr": g.ACR()}
@@ -89,13 +89,18 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 // newGrant returns what the user of t gives its client.
 func (p *Provider) newGrant(now time.Time, t *passage, s Session, g authflow.Grant) Grant {
 	l := p.config.Lifetimes
-	ends := now.Add(l.Code + l.AccessToken)
-	if slices.Contains(t.scopes(), "offline_access") && slices.Contains(t.client.GrantTypes, "refresh_token") {
+	scopes, ends := t.scopes(), now.Add(l.Code+l.AccessToken)
+	switch {
+	case g.Once():
+		// Nothing of it is renewed, so that nothing is promised of it.
+		scopes = slices.DeleteFunc(scopes, func(s string) bool { return s == "offline_access" })
+		ends = now.Add(l.Once)
+	case slices.Contains(scopes, "offline_access") && slices.Contains(t.client.GrantTypes, "refresh_token"):
 		ends = now.Add(l.Refresh)
 	}
 	return Grant{
 		ID: engine.NewID(), Subject: g.Login().Subject, ClientID: t.client.ID, SessionID: s.ID,
-		Scopes: t.scopes(), Claims: t.asked.claims, Login: g.Login(), ACR: g.ACR(),
+		Scopes: scopes, Claims: t.asked.claims, Login: g.Login(), ACR: g.ACR(),
 		Requested: g.Requested(), Created: now, CodeExpires: now.Add(l.Code),
 		RedirectURI: t.form.Get("redirect_uri"), Challenge: t.form.Get("code_challenge"),
 		Nonce: t.form.Get("nonce"), Ends: ends,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
+	"github.com/sallyport-id/sallyport/templates"
 )
 
 // A passage is a flow with everything about it that is true now. It is made
@@ -25,10 +26,28 @@ type passage struct {
 	demand  authflow.Demand
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
+
+	signedIn string // the subject of the session that the flow began with; empty: there was none, or it is over
 }
 
 // account reports whether the flow leads to the account pages.
 func (t *passage) account() bool { return t.flow.ClientID == "" }
+
+// steppingUp reports whether t is of someone who is signed in.
+func (t *passage) steppingUp() bool {
+	return t.signedIn != "" && t.signedIn == t.flow.State.Pinned
+}
+
+// asksAgain reports whether at this step someone who is signed in has to prove
+// something anew.
+func (t *passage) asksAgain(at authflow.Step) bool {
+	return t.steppingUp() && (at == authflow.AskPassword || at == authflow.AskFactor || at == authflow.AskEnroll)
+}
+
+// why returns what t's pages say of being asked again.
+func (p *Provider) why(t *passage) *templates.Why {
+	return &templates.Why{Scopes: p.config.policy(t.client).Raised(authflow.Wants{Scopes: t.scopes()})}
+}
 
 // scopes returns what the request asks for.
 func (t *passage) scopes() []string { return strings.Fields(t.form.Get("scope")) }
@@ -40,16 +59,16 @@ func (t *passage) covered() []string { return t.asked.claims.covered(t.scopes())
 // next derives the step.
 func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.moment) }
 
-// policy returns what is required of c's requests.
-func (p *Provider) policy(c Client) authflow.Policy {
-	policy := authflow.Policy{
-		Ladder: p.config.Ladder, Floor: p.config.Floor, Scopes: p.config.ScopeFloors,
-		FirstParty: c.FirstParty || c.ID == "", Offered: methods,
+// policy returns what is required of the requests of client.
+func (c Config) policy(client Client) authflow.Policy {
+	return authflow.Policy{
+		Ladder: c.Ladder, Scopes: c.ScopeFloors, Resources: c.ResourceFloors,
+		Floor: authflow.Floor{
+			Level:  cmp.Or(client.Floor, c.Floor),
+			MaxAge: client.MaxAge, FactorMaxAge: client.FactorMaxAge,
+		},
+		FirstParty: client.FirstParty || client.ID == "", Offered: methods,
 	}
-	if c.Floor != "" {
-		policy.Floor = c.Floor
-	}
-	return policy
 }
 
 // load makes the passage of a stored flow.
@@ -98,7 +117,7 @@ func (p *Provider) weigh(t *passage) (err error) {
 
 // demand parses what a request demands, but for whom it is to be about.
 func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
-	d, err := authflow.Parse(form, p.policy(c))
+	d, err := authflow.Parse(form, p.config.policy(c))
 	if errors.Is(err, authflow.ErrBadRequest) {
 		_, text, _ := strings.Cut(err.Error(), ": ")
 		_, text, _ = strings.Cut(text, ": ")
@@ -137,7 +156,7 @@ func stored(form url.Values, subject string) string {
 // observe finds out what is true now of t.
 func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 	t.moment = authflow.Moment{Demand: t.demand, Now: r.now}
-	t.user = User{}
+	t.user, t.signedIn = User{}, ""
 	m, state := &t.moment, t.flow.State
 	if t.flow.Session != "" {
 		// What a session has proven is for who holds its cookie now. Otherwise
@@ -148,6 +167,9 @@ func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 			return err
 		}
 		m.SessionEnded = s == nil || s.ID != t.flow.Session
+		if !m.SessionEnded {
+			t.signedIn = s.Login.Subject
+		}
 	}
 	subject := state.Login.Subject
 	if subject == "" {

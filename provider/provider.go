@@ -43,8 +43,10 @@ type Config struct {
 	// Floor is the least level of every sign-in. Empty: mfa with the default
 	// ladder, the strongest level of any other.
 	Floor string
-	// ScopeFloors raise the floor for requests with a scope.
-	ScopeFloors map[string]string
+	// ScopeFloors and ResourceFloors raise the floor for requests that ask for a
+	// scope, or for a resource (RFC 8707) by its URI.
+	ScopeFloors    map[string]authflow.Floor
+	ResourceFloors map[string]authflow.Floor
 
 	Lifetimes Lifetimes
 
@@ -74,6 +76,7 @@ type Lifetimes struct {
 	IDToken     time.Duration // 10 min
 	RefreshIdle time.Duration // of a refresh token that is not used; 14 days
 	Refresh     time.Duration // of a grant at most; 90 days
+	Once        time.Duration // of a grant for one use (authflow.Floor.Once), from its code to the end of its access token; 2 min
 }
 
 func (l Lifetimes) withDefaults() Lifetimes {
@@ -84,6 +87,7 @@ func (l Lifetimes) withDefaults() Lifetimes {
 		{&l.Session, 12 * time.Hour}, {&l.Idle, time.Hour}, {&l.Code, time.Minute},
 		{&l.AccessToken, 10 * time.Minute}, {&l.IDToken, 10 * time.Minute},
 		{&l.RefreshIdle, 14 * 24 * time.Hour}, {&l.Refresh, 90 * 24 * time.Hour},
+		{&l.Once, 2 * time.Minute},
 	} {
 		if *v.d == 0 {
 			*v.d = v.zero
@@ -185,23 +189,11 @@ func (c Config) check() error {
 	case c.Lifetimes.Code > time.Minute:
 		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
 	case min(c.Lifetimes.Session, c.Lifetimes.Idle, c.Lifetimes.Code, c.Lifetimes.AccessToken,
-		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh) < 0:
+		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.Once) < 0:
 		return fmt.Errorf("%w: Lifetimes must not be negative", ErrConfig)
 	}
-	ladder := c.Ladder
-	if ladder == nil {
-		ladder = authflow.DefaultLadder
-	}
-	if err := ladder.Check(); err != nil {
-		return fmt.Errorf("%w: Ladder: %w", ErrConfig, err)
-	}
-	for _, floor := range c.ScopeFloors {
-		if _, ok := ladder.Index(floor); !ok {
-			return fmt.Errorf("%w: ScopeFloors: %q is no level", ErrConfig, floor)
-		}
-	}
-	if _, ok := ladder.Index(c.Floor); c.Floor != "" && !ok {
-		return fmt.Errorf("%w: Floor: %q is no level", ErrConfig, c.Floor)
+	if err := c.policy(Client{}).Check(); err != nil {
+		return fmt.Errorf("%w: Ladder and floors: %w", ErrConfig, err)
 	}
 	return nil
 }

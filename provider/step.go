@@ -124,6 +124,11 @@ func (p *Provider) advance(ctx context.Context, r *request, v url.Values) (answe
 			return answer{}, err
 		}
 	}
+	if _, denial := t.next(); denial != nil && len(events) > 0 && t.asksAgain(at) {
+		if err := p.record(ctx, r, r.happened(EventStepUp, Failure, t.signedIn, t.client.ID)); err != nil {
+			return answer{}, err
+		}
+	}
 	return p.settle(ctx, r, t, len(events) > 0, problem)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
 )
 
@@ -105,7 +106,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
 		return User{}, false, nil
 	}
-	if !p.policy(c).Allows(g.Login.Proofs.Set(), g.Claims.covered(g.Scopes)) {
+	if !p.config.policy(c).Allows(g.Login.Proofs.Set(), authflow.Wants{Scopes: g.Claims.covered(g.Scopes)}) {
 		return User{}, false, nil
 	}
 	if c.FirstParty {

@@ -42,6 +42,8 @@ type clientRow struct {
 // A registration is what few clients say of themselves. Nothing is found by it,
 // so that it needs no columns.
 type registration struct {
+	MaxAge                 int64    `json:"max_age,omitempty"` // this and the next: in seconds
+	FactorMaxAge           int64    `json:"factor_max_age,omitempty"`
 	Keys                   []byte   `json:"jwks,omitempty"`
 	KeysURI                string   `json:"jwks_uri,omitempty"`
 	Pushed                 bool     `json:"pushed,omitempty"`
@@ -74,6 +76,8 @@ func newClientRow(c provider.Client) *clientRow {
 		InitiateLoginURI: c.InitiateLoginURI,
 		ContinuesTo:      document[[]string]{c.ContinuesTo},
 		Registration: document[registration]{registration{
+			MaxAge:                 int64(c.MaxAge / time.Second),
+			FactorMaxAge:           int64(c.FactorMaxAge / time.Second),
 			Keys:                   c.Keys,
 			KeysURI:                c.KeysURI,
 			Pushed:                 c.Pushed,
@@ -111,6 +115,8 @@ func (r clientRow) client() provider.Client {
 		Floor:                  r.Floor,
 		InitiateLoginURI:       r.InitiateLoginURI,
 		ContinuesTo:            r.ContinuesTo.is,
+		MaxAge:                 time.Duration(more.MaxAge) * time.Second,
+		FactorMaxAge:           time.Duration(more.FactorMaxAge) * time.Second,
 		Keys:                   more.Keys,
 		KeysURI:                more.KeysURI,
 		Pushed:                 more.Pushed,

@@ -22,6 +22,7 @@ func newClient(id string) provider.Client {
 		InitiateLoginURI: "https://app.example/login",
 		ContinuesTo:      []string{"https://www.app.example"},
 		Keys:             []byte(`{"keys":[]}`), KeysURI: "https://app.example/jwks", Pushed: true,
+		MaxAge: time.Hour, FactorMaxAge: 5 * time.Minute,
 		Pairwise: true, Sector: "app.example", UserinfoAlgorithm: "ES256",
 		Resources:              []string{"https://api.example"},
 		PostLogoutRedirectURIs: []string{"https://app.example/bye"},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
 )
 
 // PA-3: a flow's URL is no key to it.
@@ -174,7 +175,7 @@ func TestCookiesAreNewAtEachRiseAndLockedDown(t *testing.T) {
 func TestASessionOfAPasswordAsksForTheCodeWhereItIsDemanded(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
 		s := newStage(t, dsn, plan{provider: func(c *provider.Config) {
-			c.Floor, c.ScopeFloors = "pwd", map[string]string{"groups": "mfa"}
+			c.Floor, c.ScopeFloors = "pwd", map[string]authflow.Floor{"groups": {Level: "mfa"}}
 		}})
 		phone := s.ready("alice")
 		b := s.browser

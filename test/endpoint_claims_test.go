@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
 )
 
 // claiming is a request of the app for nothing but openid, with claims.
@@ -114,7 +115,7 @@ func TestAClaimIsNotHadForLessThanItsScope(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
 		s := newDesk(t, dsn, plan{provider: func(c *provider.Config) {
 			c.Ladder, c.Floor = nil, "pwd"
-			c.ScopeFloors = map[string]string{"phone": "mfa"}
+			c.ScopeFloors = map[string]authflow.Floor{"phone": {Level: "mfa"}}
 		}})
 		s.register(provider.Client{ID: "new", Name: "New", Type: provider.SPA, RedirectURIs: []string{appURL},
 			Scopes: []string{"openid", "profile", "email", "phone"}})

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
 )
 
 // WEB-2: every answer has the headers that keep a browser from making
@@ -461,7 +462,7 @@ func TestAProviderNeedsAllOfItsParts(t *testing.T) {
 		"a second, short":          func(c *provider.Config) { c.Secrets = append(slices.Clone(c.Secrets), []byte("x")) },
 		"a code too long":          func(c *provider.Config) { c.Lifetimes.Code = 61e9 },
 		"no such floor":            func(c *provider.Config) { c.Floor = "higher" },
-		"no such scope's":          func(c *provider.Config) { c.ScopeFloors = map[string]string{"email": "higher"} },
+		"no such scope's":          func(c *provider.Config) { c.ScopeFloors = map[string]authflow.Floor{"email": {Level: "higher"}} },
 		"a lifetime below nothing": func(c *provider.Config) { c.Lifetimes.AccessToken = -1 },
 	} {
 		c := whole

@@ -61,5 +61,14 @@ func pages(c config.Config) (*templates.Set, error) {
 		}
 		brand.Logo = logo
 	}
-	return templates.New(templates.Options{Dir: c.Templates, Brand: brand, Base: c.Base()})
+	words := map[string]map[string]string{}
+	for name, s := range c.Scopes {
+		for lang, text := range s.Text {
+			if words[lang] == nil {
+				words[lang] = map[string]string{}
+			}
+			words[lang][name] = text
+		}
+	}
+	return templates.New(templates.Options{Dir: c.Templates, Brand: brand, Scopes: words, Base: c.Base()})
 }

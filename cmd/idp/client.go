@@ -78,6 +78,8 @@ service, which acts for itself, without a person.`,
 	f.BoolVar(&r.Introspects, "introspects", false, "it may ask what tokens of others say, as an API does; only with a secret")
 	f.StringVar(&r.Algorithm, "algorithm", "", "that signs its tokens: RS256 (the default) or ES256")
 	f.StringVar(&r.Floor, "floor", "", "the least level of its sign-ins; default the floor of all")
+	f.DurationVar(&r.MaxAge, "max-age", 0, "how old a proof may be that counts, such as 12h; default as old as the session")
+	f.DurationVar(&r.FactorMaxAge, "factor-max-age", 0, "how old the second factor may be that counts; default as old as the session")
 	f.StringVar(&r.InitiateLoginURI, "initiate-login-uri", "", "where a sign-in to it can begin")
 	f.StringArrayVar(&r.ContinuesTo, "continues-to", nil, "a further origin that its redirect URIs send the browser on to; can be repeated")
 	file(f, &r.Keys, "jwks-file", "a file with its public keys (a JWK Set); it then authenticates by private_key_jwt and has no secret")
@@ -216,6 +218,8 @@ type clientView struct {
 	Introspects  bool       `json:"introspects"`
 	Algorithm    string     `json:"algorithm"`
 	Floor        string     `json:"floor,omitempty"`
+	MaxAge       string     `json:"max_age,omitempty"`
+	FactorMaxAge string     `json:"factor_max_age,omitempty"`
 	InitiateURI  string     `json:"initiate_login_uri,omitempty"`
 	ContinuesTo  []string   `json:"continues_to,omitempty"`
 	Keys         string     `json:"keys,omitempty"` // by value, or where they are
@@ -240,6 +244,12 @@ func viewClient(r provider.Client) clientView {
 		Keys: r.KeysURI, Pushed: "optional", SubjectType: "public", Sector: r.Sector,
 		UserinfoAlg: r.UserinfoAlgorithm, Resources: r.Resources, PostLogout: r.PostLogoutRedirectURIs,
 		Backchannel: r.BackchannelLogoutURI, Frontchannel: r.FrontchannelLogoutURI,
+	}
+	if r.MaxAge > 0 {
+		v.MaxAge = config.Duration(r.MaxAge).String()
+	}
+	if r.FactorMaxAge > 0 {
+		v.FactorMaxAge = config.Duration(r.FactorMaxAge).String()
 	}
 	if len(r.Keys) > 0 {
 		v.Keys = "by value"
@@ -317,7 +327,8 @@ func (c *cli) clientShow() *cobra.Command {
 						{"scopes", strings.Join(v.Scopes, " ")}, {"grant types", strings.Join(v.GrantTypes, " ")},
 						{"first party", yesNo(v.FirstParty)}, {"PKCE", v.PKCE}, {"access tokens", v.AccessTokens},
 						{"introspects", yesNo(v.Introspects)},
-						{"algorithm", v.Algorithm}, {"floor", v.Floor}, {"initiate login", v.InitiateURI},
+						{"algorithm", v.Algorithm}, {"floor", v.Floor}, {"max age", v.MaxAge}, {"max age of the factor", v.FactorMaxAge},
+						{"initiate login", v.InitiateURI},
 						{"continues to", strings.Join(v.ContinuesTo, " ")},
 						{"keys", v.Keys}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
 						{"userinfo signed by", v.UserinfoAlg}, {"resources", strings.Join(v.Resources, " ")},

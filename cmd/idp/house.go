@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/notify"
 	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/storage"
 	"github.com/sallyport-id/sallyport/storage/password"
 )
@@ -174,18 +175,25 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 		}
 		secrets = append(secrets, b)
 	}
-	floors := map[string]string{}
+	scopes, resources := map[string]authflow.Floor{}, map[string]authflow.Floor{}
 	for name, s := range h.config.Scopes {
-		floors[name] = s.Floor
+		if s.Floor != (config.Floor{}) {
+			scopes[name] = s.Floor.Record()
+		}
+	}
+	for uri, f := range h.config.Resources {
+		resources[uri] = f.Record()
 	}
 	l := h.config.Lifetimes
 	return provider.New(provider.Config{
 		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys,
-		Secrets: secrets, Ladder: h.config.Ladder(), Floor: h.config.Floor, ScopeFloors: floors,
+		Secrets: secrets, Ladder: h.config.Ladder(), Floor: h.config.Floor, ScopeFloors: scopes,
+		ResourceFloors: resources,
 		Lifetimes: provider.Lifetimes{
 			Session: time.Duration(l.Session), Idle: time.Duration(l.SessionIdle), Code: time.Duration(l.Code),
 			AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
+			Once: time.Duration(l.Once),
 		},
 		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
 	})

@@ -278,9 +278,57 @@ func (c Config) checkLevels(r *report) {
 		if !token.MatchString(name) {
 			r.add("scopes", "%q is no scope: no spaces, quotes or backslashes", name)
 		}
-		if _, ok := ladder.Index(c.Scopes[name].Floor); !ok {
-			r.add("scopes."+name+".floor", "%q is no level; there are %s", c.Scopes[name].Floor, levelNames(ladder))
+		s := c.Scopes[name]
+		if len(s.Text) == 0 || s.Floor != (Floor{}) {
+			s.Floor.check(r, "scopes."+name, ladder)
 		}
+		for lang, text := range s.Text {
+			if !plain(text, 128) || text == "" {
+				r.add("scopes."+name+".text."+lang, "must be of 1 to 128 characters, without control characters: people see it")
+			}
+		}
+	}
+	for _, uri := range sortedKeys(c.Resources) {
+		if reason := resourceProblem(uri); reason != "" {
+			r.add("resources", "%q %s", uri, reason)
+		}
+		c.Resources[uri].check(r, "resources."+uri, ladder)
+	}
+}
+
+// check judges what is needed beyond the floor of all.
+func (f Floor) check(r *report, at string, ladder authflow.Ladder) {
+	i := 0
+	if f.Level != "" {
+		var ok bool
+		if i, ok = ladder.Index(f.Level); !ok {
+			r.add(at+".floor", "%q is no level; there are %s", f.Level, levelNames(ladder))
+			return
+		}
+	}
+	switch {
+	case f == Floor{}:
+		r.add(at, "asks for nothing: give it a floor, a max_age, a factor_max_age or once")
+	case f.MaxAge < 0:
+		r.add(at+".max_age", "must not be negative")
+	case f.FactorMaxAge < 0:
+		r.add(at+".factor_max_age", "must not be negative")
+	case f.Once && byPassword(ladder, i):
+		r.add(at+".once", "needs a floor that takes more than a password: what is approved each time is approved by the second factor")
+	}
+}
+
+// byPassword reports whether a password alone reaches the level at i.
+func byPassword(ladder authflow.Ladder, i int) bool {
+	return slices.ContainsFunc(ladder[i:], func(l authflow.Level) bool {
+		return slices.Contains(l.Ways, authflow.Of(authflow.Password))
+	})
+}
+
+// Record returns f as the provider has it.
+func (f Floor) Record() authflow.Floor {
+	return authflow.Floor{
+		Level: f.Level, MaxAge: time.Duration(f.MaxAge), FactorMaxAge: time.Duration(f.FactorMaxAge), Once: f.Once,
 	}
 }
 
@@ -373,6 +421,7 @@ func (c Config) checkLifetimes(r *report) {
 		{"lifetimes.access_token", l.AccessToken, time.Minute, day},
 		{"lifetimes.refresh_idle", l.RefreshIdle, time.Minute, 365 * day},
 		{"lifetimes.refresh", l.Refresh, time.Minute, 5 * 365 * day},
+		{"lifetimes.once", l.Once, time.Minute, time.Hour},
 		{"keys.rotate", c.Keys.Rotate, 10 * time.Second, 2 * 365 * day},
 	} {
 		if d := time.Duration(v.value); d < v.least || d > v.most {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport-id/sallyport/provider"
 )
@@ -61,6 +62,7 @@ func (c Client) Record() provider.Client {
 		FirstParty: c.FirstParty, PKCEOptional: c.PKCE == "optional", OpaqueTokens: c.AccessTokens == "opaque",
 		Introspects: c.Introspects,
 		Algorithm:   c.Algorithm, Floor: c.Floor,
+		MaxAge: time.Duration(c.MaxAge), FactorMaxAge: time.Duration(c.FactorMaxAge),
 		InitiateLoginURI: c.InitiateURI, ContinuesTo: c.ContinuesTo,
 		KeysURI: c.JWKSURI, Pushed: c.Pushed == "required",
 		Pairwise: c.SubjectType == "pairwise", Sector: c.Sector,
@@ -120,6 +122,11 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 	oneOf(r, "algorithm", c.Algorithm, "", "RS256", "ES256")
 	if c.Floor != "" {
 		conf.checkFloor(r, "floor", c.Floor)
+	}
+	for key, age := range map[string]time.Duration{"max_age": c.MaxAge, "factor_max_age": c.FactorMaxAge} {
+		if age < 0 || age%time.Second != 0 {
+			r.add(key, "must be whole seconds, and not negative")
+		}
 	}
 	checkSecret(r, c)
 	if c.Public() && c.Introspects {

@@ -21,6 +21,7 @@ type Config struct {
 	Levels         []Level          `yaml:"levels"`
 	Floor          string           `yaml:"floor"`
 	Scopes         map[string]Scope `yaml:"scopes"`
+	Resources      map[string]Floor `yaml:"resources"`
 	Enrolment      string           `yaml:"enrolment"`
 	TOTP           TOTP             `yaml:"totp"`
 	Passwords      Passwords        `yaml:"passwords"`
@@ -73,9 +74,18 @@ type Level struct {
 	Ways    [][]string `yaml:"ways"`
 }
 
-// A Scope is one that needs more than the floor.
+// A Floor is what something needs beyond the floor of all.
+type Floor struct {
+	Level        string   `yaml:"floor"`
+	MaxAge       Duration `yaml:"max_age"`
+	FactorMaxAge Duration `yaml:"factor_max_age"`
+	Once         bool     `yaml:"once"`
+}
+
+// A Scope is one that needs more than the floor, or words of its own.
 type Scope struct {
-	Floor string `yaml:"floor"`
+	Floor `yaml:",inline"`
+	Text  map[string]string `yaml:"text"` // by language
 }
 
 // TOTP says what new secrets are like.
@@ -102,6 +112,7 @@ type Lifetimes struct {
 	AccessToken Duration `yaml:"access_token"`
 	RefreshIdle Duration `yaml:"refresh_idle"`
 	Refresh     Duration `yaml:"refresh"`
+	Once        Duration `yaml:"once"`
 }
 
 // Keys says how signing keys rotate.
@@ -152,6 +163,8 @@ type Client struct {
 	Introspects  bool     `yaml:"introspects"`
 	Algorithm    string   `yaml:"algorithm"`
 	Floor        string   `yaml:"floor"`
+	MaxAge       Duration `yaml:"max_age"`
+	FactorMaxAge Duration `yaml:"factor_max_age"`
 	InitiateURI  string   `yaml:"initiate_login_uri"`
 	ContinuesTo  []string `yaml:"continues_to"`
 	JWKSFile     string   `yaml:"jwks_file"`
@@ -189,6 +202,7 @@ func Default() Config {
 			AccessToken: Duration(10 * time.Minute),
 			RefreshIdle: Duration(14 * day),
 			Refresh:     Duration(90 * day),
+			Once:        Duration(2 * time.Minute),
 		},
 		Keys:   Keys{Rotate: Duration(90 * day)},
 		Brand:  Brand{Name: "Sallyport"},

@@ -137,7 +137,10 @@ func keys(t reflect.Type, key string) []string {
 	case reflect.Struct:
 		var all []string
 		for f := range t.Fields() {
-			if tag := f.Tag.Get("yaml"); tag != "" {
+			switch tag := f.Tag.Get("yaml"); {
+			case tag == ",inline":
+				all = append(all, keys(f.Type, key)...)
+			case tag != "":
 				all = append(all, keys(f.Type, strings.TrimPrefix(key+"."+tag, "."))...)
 			}
 		}

@@ -65,14 +65,21 @@ func sectorName(s string) bool {
 // section 2).
 func checkResources(r *report, c provider.Client) {
 	for i, s := range c.Resources {
-		u, err := url.Parse(s)
-		switch {
-		case err != nil || !u.IsAbs() || strings.Contains(s, "#") || !plain(s, 2048) || strings.Contains(s, " "):
-			r.add(index("resources", i), "%q is no absolute URI without a fragment", s)
-		case slices.Contains(c.Resources[:i], s):
+		if reason := resourceProblem(s); reason != "" {
+			r.add(index("resources", i), "%q %s", s, reason)
+		} else if slices.Contains(c.Resources[:i], s) {
 			r.add(index("resources", i), "%q stands twice", s)
 		}
 	}
+}
+
+// resourceProblem says what is wrong with the URI of an API.
+func resourceProblem(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || !u.IsAbs() || strings.Contains(s, "#") || !plain(s, 2048) || strings.Contains(s, " ") {
+		return "is no absolute URI without a fragment"
+	}
+	return ""
 }
 
 // checkLogout judges where a client hears of logouts, and where people go
