@@ -50,6 +50,10 @@ type Client struct {
 	UserinfoAlgorithm string   // that signs userinfo, RS256 or ES256; empty: it is plain JSON
 	Resources         []string // URIs of the APIs that it may ask tokens for (RFC 8707)
 
+	// DetailsTypes are the types of authorization details that it may ask for
+	// (RFC 9396 section 10).
+	DetailsTypes []string
+
 	// PostLogoutRedirectURIs are where the browser may go after a logout that it
 	// asked for (OpenID Connect RP-Initiated Logout section 3.1); compared as
 	// strings.

@@ -92,6 +92,11 @@ func (p *Provider) show(r *request, t *passage, step authflow.Step, problem *tem
 	}
 	ctx := r.Context()
 	var err error
+	if step != authflow.AskPassword { // who has not said who they are is shown nothing
+		if f.Details, err = t.details.shown(r.lang); err != nil {
+			return answer{}, err
+		}
+	}
 	switch step {
 	case authflow.AskPassword:
 		a.page, err = p.passwordPage(ctx, r, t, f)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -28,6 +29,8 @@ type introspection struct {
 	AuthTime  int64    `json:"auth_time,omitempty"` // this and the next: RFC 9470 section 6.2
 	ACR       string   `json:"acr,omitempty"`
 	AMR       []string `json:"amr,omitempty"`
+
+	Details json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 section 9.2
 }
 
 // introspect is the introspection endpoint (RFC 7662). It reads and writes
@@ -155,6 +158,7 @@ func (p *Provider) describe(ctx context.Context, g Grant, c Client) (introspecti
 	return introspection{
 		Subject: g.Subject, Username: u.Username, ACR: g.ACR,
 		AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest().Unix(),
+		Details: json.RawMessage(g.Details),
 	}, true, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
@@ -60,6 +61,9 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 	}
 	e := r.happened(kind, Success, login.Subject, t.client.ID)
 	e.Detail = map[string]string{"acr": g.ACR()}
+	if len(t.details.types) > 0 {
+		e.Detail["details"] = strings.Join(t.details.types, " ")
+	}
 	if err := p.record(ctx, r, e); err != nil {
 		return answer{}, err
 	}
@@ -100,7 +104,7 @@ func (p *Provider) newGrant(now time.Time, t *passage, s Session, g authflow.Gra
 	}
 	return Grant{
 		ID: engine.NewID(), Subject: g.Login().Subject, ClientID: t.client.ID, SessionID: s.ID,
-		Scopes: scopes, Claims: t.asked.claims, Login: g.Login(), ACR: g.ACR(),
+		Scopes: scopes, Claims: t.asked.claims, Details: t.details.text, Login: g.Login(), ACR: g.ACR(),
 		Requested: g.Requested(), Created: now, CodeExpires: now.Add(l.Code),
 		RedirectURI: t.form.Get("redirect_uri"), Challenge: t.form.Get("code_challenge"),
 		Nonce: t.form.Get("nonce"), Ends: ends,

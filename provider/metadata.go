@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
@@ -35,6 +36,7 @@ type metadata struct {
 	Prompts               []string `json:"prompt_values_supported"`
 	CodeChallenges        []string `json:"code_challenge_methods_supported"`
 	UILocales             []string `json:"ui_locales_supported"`
+	DetailsTypes          []string `json:"authorization_details_types_supported,omitempty"` // RFC 9396 section 10
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
@@ -66,6 +68,7 @@ func (p *Provider) newMetadata() metadata {
 		Prompts:               []string{"none", "login", "consent", "select_account"},
 		CodeChallenges:        []string{"S256"},
 		UILocales:             p.pages.Languages(),
+		DetailsTypes:          slices.Sorted(maps.Keys(p.detailsTypes)),
 		ClaimsParameter:       true,
 		ResponseIss:           true,
 	}

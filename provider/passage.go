@@ -23,6 +23,7 @@ type passage struct {
 	client  Client          // the zero Client: on the way to the account pages
 	request *engine.Request // nil until parsed, and on the way to the account pages
 	asked   asked
+	details details
 	demand  authflow.Demand
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
@@ -61,8 +62,12 @@ func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.mom
 
 // policy returns what is required of the requests of client.
 func (c Config) policy(client Client) authflow.Policy {
+	details := map[string]authflow.Floor{}
+	for name, t := range c.DetailsTypes {
+		details[name] = t.Floor
+	}
 	return authflow.Policy{
-		Ladder: c.Ladder, Scopes: c.ScopeFloors, Resources: c.ResourceFloors,
+		Ladder: c.Ladder, Scopes: c.ScopeFloors, Resources: c.ResourceFloors, Details: details,
 		Floor: authflow.Floor{
 			Level:  cmp.Or(client.Floor, c.Floor),
 			MaxAge: client.MaxAge, FactorMaxAge: client.FactorMaxAge,
@@ -106,6 +111,9 @@ func (p *Provider) weigh(t *passage) (err error) {
 	if t.asked, err = t.client.asks(t.form); err != nil {
 		return err
 	}
+	if t.details, err = p.details(t.form, t.client); err != nil {
+		return err
+	}
 	form := t.form
 	if wide := t.covered(); len(wide) > len(t.scopes()) {
 		form = maps.Clone(form)
@@ -132,7 +140,7 @@ func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
 var remembered = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values",
-	"claims", "login_hint", "ui_locales",
+	"claims", "authorization_details", "login_hint", "ui_locales",
 }
 
 // hintedSubject is whom the id_token_hint of a stored request named. The hint

@@ -48,6 +48,10 @@ type Config struct {
 	ScopeFloors    map[string]authflow.Floor
 	ResourceFloors map[string]authflow.Floor
 
+	// DetailsTypes are the types of authorization details that clients may be
+	// registered for (RFC 9396), by name. Nil: none.
+	DetailsTypes map[string]DetailsType
+
 	Lifetimes Lifetimes
 
 	Pages *templates.Set // nil: the embedded ones
@@ -113,6 +117,8 @@ type Provider struct {
 	router  *mux.Router
 	handler http.Handler
 	meta    metadata
+
+	detailsTypes detailsTypes
 }
 
 // New returns a Provider, or ErrConfig with the reason.
@@ -149,6 +155,9 @@ func New(c Config) (*Provider, error) {
 		c.ClientAddress = peer
 	}
 	p := &Provider{config: c, issuer: issuer, store: c.Store, pages: c.Pages, log: c.Logger}
+	if p.detailsTypes, err = newDetailsTypes(c.DetailsTypes); err != nil {
+		return nil, err
+	}
 	if p.cookies, err = newCookies(issuer, c.Secrets); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

@@ -165,6 +165,7 @@ type Grant struct {
 	SessionID string
 	Scopes    []string
 	Claims    AskedClaims    // asked for besides
+	Details   string         // authorization details (RFC 9396), as compact JSON; empty: none
 	Login     authflow.Login // who, with the proofs that counted, and the account's epoch
 	ACR       string         // the level they reached
 	Requested time.Time      // when the authorization request arrived

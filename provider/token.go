@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,13 @@ func (p *Provider) token(r *request) (answer, error) {
 	g, err := p.named(ctx, v, client)
 	if err != nil {
 		return answer{}, err
+	}
+	granted := ""
+	if g != nil {
+		granted = string(g.Details)
+	}
+	if !sameDetails(v.Get("authorization_details"), granted) {
+		return answer{}, engine.Refuse("invalid_authorization_details", "authorization_details can be no other here than those that were granted.")
 	}
 	tokens, err := p.engine.Token(ctx, v, client.engine(), g)
 	var refusal *engine.Refusal
@@ -106,7 +114,9 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
 		return User{}, false, nil
 	}
-	if !p.config.policy(c).Allows(g.Login.Proofs.Set(), authflow.Wants{Scopes: g.Claims.covered(g.Scopes)}) {
+	types := typesOf(g.Details)
+	wants := authflow.Wants{Scopes: g.Claims.covered(g.Scopes), Details: types}
+	if !p.config.policy(c).Allows(g.Login.Proofs.Set(), wants) || !p.permits(c, types) {
 		return User{}, false, nil
 	}
 	if c.FirstParty {
@@ -169,7 +179,7 @@ func (g Grant) engine() *engine.Grant {
 		ID: g.ID, Subject: g.Subject, ClientID: g.ClientID, SessionID: g.SessionID, Scopes: g.Scopes,
 		ACR: g.ACR, AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest(), Nonce: g.Nonce,
 		Code: g.Code, CodeExpires: g.CodeExpires, CodeSpent: !g.CodeSpent.IsZero(),
-		RedirectURI: g.RedirectURI, Challenge: g.Challenge,
+		RedirectURI: g.RedirectURI, Challenge: g.Challenge, Details: json.RawMessage(g.Details),
 		Generation: g.Generation, Expires: g.Expires, Ends: g.Ends, Revoked: !g.Revoked.IsZero(),
 	}
 }

@@ -51,6 +51,7 @@ type registration struct {
 	Sector                 string   `json:"sector,omitempty"`
 	UserinfoAlgorithm      string   `json:"userinfo_algorithm,omitempty"`
 	Resources              []string `json:"resources,omitempty"`
+	DetailsTypes           []string `json:"details_types,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
 	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty"`
@@ -85,6 +86,7 @@ func newClientRow(c provider.Client) *clientRow {
 			Sector:                 c.Sector,
 			UserinfoAlgorithm:      c.UserinfoAlgorithm,
 			Resources:              c.Resources,
+			DetailsTypes:           c.DetailsTypes,
 			PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
 			BackchannelLogoutURI:   c.BackchannelLogoutURI,
 			FrontchannelLogoutURI:  c.FrontchannelLogoutURI,
@@ -124,6 +126,7 @@ func (r clientRow) client() provider.Client {
 		Sector:                 more.Sector,
 		UserinfoAlgorithm:      more.UserinfoAlgorithm,
 		Resources:              more.Resources,
+		DetailsTypes:           more.DetailsTypes,
 		PostLogoutRedirectURIs: more.PostLogoutRedirectURIs,
 		BackchannelLogoutURI:   more.BackchannelLogoutURI,
 		FrontchannelLogoutURI:  more.FrontchannelLogoutURI,

@@ -25,6 +25,7 @@ func newClient(id string) provider.Client {
 		MaxAge: time.Hour, FactorMaxAge: 5 * time.Minute,
 		Pairwise: true, Sector: "app.example", UserinfoAlgorithm: "ES256",
 		Resources:              []string{"https://api.example"},
+		DetailsTypes:           []string{"payment"},
 		PostLogoutRedirectURIs: []string{"https://app.example/bye"},
 		BackchannelLogoutURI:   "https://app.example/back", FrontchannelLogoutURI: "https://app.example/front",
 		Created: noon,

@@ -18,6 +18,7 @@ type grantRow struct {
 	Scopes      document[[]string]
 	Epoch       string
 	Claims      *document[provider.AskedClaims] // nil: none
+	Details     *string                         // nil: none
 	Proofs      document[authflow.Proofs]
 	ACR         string
 	Requested   micros
@@ -42,8 +43,13 @@ func newGrantRow(g provider.Grant) *grantRow {
 	if len(g.Claims.UserInfo)+len(g.Claims.IDToken) > 0 {
 		claims = &document[provider.AskedClaims]{g.Claims}
 	}
+	var details *string
+	if g.Details != "" {
+		details = &g.Details
+	}
 	return &grantRow{
 		Claims:      claims,
+		Details:     details,
 		ID:          g.ID,
 		Subject:     g.Subject,
 		ClientID:    g.ClientID,
@@ -72,8 +78,13 @@ func (r grantRow) grant() provider.Grant {
 	if r.Claims != nil {
 		claims = r.Claims.is
 	}
+	details := ""
+	if r.Details != nil {
+		details = *r.Details
+	}
 	return provider.Grant{
 		Claims:      claims,
+		Details:     details,
 		ID:          r.ID,
 		Subject:     r.Subject,
 		ClientID:    r.ClientID,

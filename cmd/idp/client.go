@@ -89,6 +89,7 @@ service, which acts for itself, without a person.`,
 	f.StringVar(&r.Sector, "sector", "", "with --subject-type pairwise: shares its subjects with the clients of this host name; default the host of its redirect URI")
 	f.StringVar(&r.UserinfoAlgorithm, "userinfo-algorithm", "", "that signs userinfo, RS256 or ES256; default it is plain JSON")
 	f.StringArrayVar(&r.Resources, "resource", nil, "the URI of an API that it may ask tokens for; can be repeated")
+	f.StringArrayVar(&r.DetailsTypes, "authorization-details-type", nil, "a type of authorization details that it may ask for; can be repeated")
 	f.StringArrayVar(&r.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil, "where the browser may go after a logout; can be repeated")
 	f.StringVar(&r.BackchannelLogoutURI, "backchannel-logout-uri", "", "where it is told, server to server, that a session has ended")
 	f.StringVar(&r.FrontchannelLogoutURI, "frontchannel-logout-uri", "", "shown in a frame when a session has ended")
@@ -228,6 +229,7 @@ type clientView struct {
 	Sector       string     `json:"sector,omitempty"`
 	UserinfoAlg  string     `json:"userinfo_algorithm,omitempty"`
 	Resources    []string   `json:"resources,omitempty"`
+	DetailsTypes []string   `json:"authorization_details_types,omitempty"`
 	PostLogout   []string   `json:"post_logout_redirect_uris,omitempty"`
 	Backchannel  string     `json:"backchannel_logout_uri,omitempty"`
 	Frontchannel string     `json:"frontchannel_logout_uri,omitempty"`
@@ -242,7 +244,7 @@ func viewClient(r provider.Client) clientView {
 		PKCE: "required", AccessTokens: "jwt", Introspects: r.Introspects, Algorithm: "RS256",
 		Floor: r.Floor, InitiateURI: r.InitiateLoginURI, ContinuesTo: r.ContinuesTo, Created: instant(r.Created),
 		Keys: r.KeysURI, Pushed: "optional", SubjectType: "public", Sector: r.Sector,
-		UserinfoAlg: r.UserinfoAlgorithm, Resources: r.Resources, PostLogout: r.PostLogoutRedirectURIs,
+		UserinfoAlg: r.UserinfoAlgorithm, Resources: r.Resources, DetailsTypes: r.DetailsTypes, PostLogout: r.PostLogoutRedirectURIs,
 		Backchannel: r.BackchannelLogoutURI, Frontchannel: r.FrontchannelLogoutURI,
 	}
 	if r.MaxAge > 0 {
@@ -332,6 +334,7 @@ func (c *cli) clientShow() *cobra.Command {
 						{"continues to", strings.Join(v.ContinuesTo, " ")},
 						{"keys", v.Keys}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
 						{"userinfo signed by", v.UserinfoAlg}, {"resources", strings.Join(v.Resources, " ")},
+						{"authorization details", strings.Join(v.DetailsTypes, " ")},
 						{"after logout", strings.Join(v.PostLogout, " ")},
 						{"back-channel logout", v.Backchannel}, {"front-channel logout", v.Frontchannel}, {"created", moment(r.Created)},
 					} {

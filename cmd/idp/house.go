@@ -181,6 +181,10 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 			scopes[name] = s.Floor.Record()
 		}
 	}
+	details := map[string]provider.DetailsType{}
+	for name, d := range h.config.Details {
+		details[name] = d.Record()
+	}
 	for uri, f := range h.config.Resources {
 		resources[uri] = f.Record()
 	}
@@ -188,7 +192,7 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 	return provider.New(provider.Config{
 		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys,
 		Secrets: secrets, Ladder: h.config.Ladder(), Floor: h.config.Floor, ScopeFloors: scopes,
-		ResourceFloors: resources,
+		ResourceFloors: resources, DetailsTypes: details,
 		Lifetimes: provider.Lifetimes{
 			Session: time.Duration(l.Session), Idle: time.Duration(l.SessionIdle), Code: time.Duration(l.Code),
 			AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),

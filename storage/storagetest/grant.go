@@ -16,6 +16,7 @@ func newGrant(subject, clientID string) provider.Grant {
 		ClientID:    clientID,
 		SessionID:   rand.Text(),
 		Scopes:      []string{"openid", "offline_access"},
+		Details:     `[{"type":"payment","amount":"1.00"}]`,
 		Claims:      provider.AskedClaims{UserInfo: []string{"email"}, IDToken: []string{"name", "email"}},
 		Login:       login(subject),
 		ACR:         "mfa",
@@ -39,7 +40,7 @@ var grantCases = []storeCase{
 	}},
 	{"a grant of which no claims were asked comes back as it was stored", func(t *testing.T, s provider.Store) {
 		g := newGrant("anna", "app")
-		g.Claims = provider.AskedClaims{}
+		g.Claims, g.Details = provider.AskedClaims{}, ""
 		done(t, s.CreateGrant(t.Context(), g))
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 	}},

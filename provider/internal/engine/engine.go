@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"time"
@@ -53,6 +54,7 @@ type Grant struct {
 	AMR       []string
 	AuthTime  time.Time
 	Nonce     string
+	Details   json.RawMessage // RFC 9396; empty: none
 
 	Code        [32]byte
 	CodeExpires time.Time

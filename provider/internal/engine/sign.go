@@ -23,6 +23,8 @@ type accessClaims struct {
 	AuthTime int64    `json:"auth_time,omitempty"` // this and the next: of a user's grant only
 	ACR      string   `json:"acr,omitempty"`
 	AMR      []string `json:"amr,omitempty"`
+
+	Details json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 section 9.1
 }
 
 // idClaims are the claims of an ID token (OpenID Connect Core section 2).

@@ -197,6 +197,7 @@ func (a accessTokens) GenerateAccessToken(ctx context.Context, r fosite.Requeste
 		Issuer: a.config.Issuer, Subject: u.grant.Subject, Audience: []string{a.config.Issuer},
 		Expires: expires.Unix(), IssuedAt: now.Unix(), ID: u.grant.ID + "." + NewID(),
 		ClientID: u.client.ID, Scope: scopes, ACR: u.grant.ACR, AMR: u.grant.AMR,
+		Details: u.grant.Details,
 	}
 	if !u.grant.AuthTime.IsZero() {
 		c.AuthTime = u.grant.AuthTime.Unix()

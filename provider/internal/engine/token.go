@@ -76,6 +76,9 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	}
 	body := resp.ToMap()
 	body["token_type"] = "Bearer"
+	if len(g.Details) > 0 {
+		body["authorization_details"] = g.Details // RFC 9396 section 7
+	}
 	return Tokens{Body: body, Spend: u.spend, Rotate: u.rotate, Refresh: u.refresh}, nil
 }
 

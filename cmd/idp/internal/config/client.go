@@ -66,7 +66,7 @@ func (c Client) Record() provider.Client {
 		InitiateLoginURI: c.InitiateURI, ContinuesTo: c.ContinuesTo,
 		KeysURI: c.JWKSURI, Pushed: c.Pushed == "required",
 		Pairwise: c.SubjectType == "pairwise", Sector: c.Sector,
-		UserinfoAlgorithm: c.UserinfoAlg, Resources: c.Resources,
+		UserinfoAlgorithm: c.UserinfoAlg, Resources: c.Resources, DetailsTypes: c.DetailsTypes,
 		PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI:   c.Backchannel, FrontchannelLogoutURI: c.Frontchannel,
 		Declared: true,
@@ -149,6 +149,11 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 	checkKeys(r, c)
 	checkSubjects(r, c)
 	checkResources(r, c)
+	for i, name := range c.DetailsTypes {
+		if _, ok := conf.Details[name]; !ok {
+			r.add(index("authorization_details_types", i), "%q is none of those under authorization_details", name)
+		}
+	}
 	checkLogout(r, c)
 	for i, o := range c.ContinuesTo {
 		u, err := url.Parse(o)

@@ -12,26 +12,27 @@ import (
 // A Config is the whole configuration. config.example.yaml says of each key
 // what it means and what it is if left out.
 type Config struct {
-	Issuer         string           `yaml:"issuer"`
-	Listen         string           `yaml:"listen"`
-	TLS            TLS              `yaml:"tls"`
-	TrustedProxies []string         `yaml:"trusted_proxies"`
-	Database       Database         `yaml:"database"`
-	Secrets        Secrets          `yaml:"secrets"`
-	Levels         []Level          `yaml:"levels"`
-	Floor          string           `yaml:"floor"`
-	Scopes         map[string]Scope `yaml:"scopes"`
-	Resources      map[string]Floor `yaml:"resources"`
-	Enrolment      string           `yaml:"enrolment"`
-	TOTP           TOTP             `yaml:"totp"`
-	Passwords      Passwords        `yaml:"passwords"`
-	Lifetimes      Lifetimes        `yaml:"lifetimes"`
-	Keys           Keys             `yaml:"keys"`
-	Brand          Brand            `yaml:"brand"`
-	Templates      string           `yaml:"templates"`
-	Log            Log              `yaml:"log"`
-	Notify         Notify           `yaml:"notify"`
-	Clients        []Client         `yaml:"clients"`
+	Issuer         string             `yaml:"issuer"`
+	Listen         string             `yaml:"listen"`
+	TLS            TLS                `yaml:"tls"`
+	TrustedProxies []string           `yaml:"trusted_proxies"`
+	Database       Database           `yaml:"database"`
+	Secrets        Secrets            `yaml:"secrets"`
+	Levels         []Level            `yaml:"levels"`
+	Floor          string             `yaml:"floor"`
+	Scopes         map[string]Scope   `yaml:"scopes"`
+	Resources      map[string]Floor   `yaml:"resources"`
+	Details        map[string]Details `yaml:"authorization_details"`
+	Enrolment      string             `yaml:"enrolment"`
+	TOTP           TOTP               `yaml:"totp"`
+	Passwords      Passwords          `yaml:"passwords"`
+	Lifetimes      Lifetimes          `yaml:"lifetimes"`
+	Keys           Keys               `yaml:"keys"`
+	Brand          Brand              `yaml:"brand"`
+	Templates      string             `yaml:"templates"`
+	Log            Log                `yaml:"log"`
+	Notify         Notify             `yaml:"notify"`
+	Clients        []Client           `yaml:"clients"`
 }
 
 // TLS names a certificate of the server's own.
@@ -86,6 +87,17 @@ type Floor struct {
 type Scope struct {
 	Floor `yaml:",inline"`
 	Text  map[string]string `yaml:"text"` // by language
+}
+
+// Details is a type of authorization details (RFC 9396).
+type Details struct {
+	Level      string            `yaml:"floor"`
+	MaxAge     Duration          `yaml:"max_age"`
+	Once       bool              `yaml:"once"`
+	SchemaFile string            `yaml:"schema_file"`
+	Show       map[string]string `yaml:"show"` // by language
+
+	schema Secret // read from SchemaFile
 }
 
 // TOTP says what new secrets are like.
@@ -174,6 +186,7 @@ type Client struct {
 	Sector       string   `yaml:"sector"`
 	UserinfoAlg  string   `yaml:"userinfo_algorithm"`
 	Resources    []string `yaml:"resources"`
+	DetailsTypes []string `yaml:"authorization_details_types"`
 	PostLogout   []string `yaml:"post_logout_redirect_uris"`
 	Backchannel  string   `yaml:"backchannel_logout_uri"`
 	Frontchannel string   `yaml:"frontchannel_logout_uri"`

@@ -50,6 +50,7 @@ func TestTheExampleLoads(t *testing.T) {
 	for _, name := range []string{"sealing-2026-11.key", "tokens.key", "smtp.password", "wiki.secret"} {
 		write(t, filepath.Join(dir, "secrets", name), secret()+"\n")
 	}
+	write(t, filepath.Join(dir, "schemas", "payment.json"), `{"additionalProperties":false}`)
 	c, err := config.Load(path, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -125,6 +125,12 @@ func (r *report) resolve(c *Config) {
 		anchor(dir, &s.SecretFile)
 		r.read(fmt.Sprintf("secrets.tokens[%d].secret", i), s.SecretFile, &s.Secret)
 	}
+	for name, d := range c.Details {
+		if anchor(dir, &d.SchemaFile); d.SchemaFile != "" {
+			r.readAt("authorization_details."+name+".schema_file", d.SchemaFile, &d.schema)
+		}
+		c.Details[name] = d
+	}
 	for i := range c.Clients {
 		cl := &c.Clients[i]
 		cl.secrets = make([]Secret, len(cl.SecretFiles))
