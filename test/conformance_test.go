@@ -61,8 +61,9 @@ const (
 func (h *house) examined() {
 	h.t.Helper()
 	for _, c := range []provider.Client{
-		{ID: "suite-1", RedirectURIs: []string{firstCallback}},
+		{ID: "suite-1", RedirectURIs: []string{firstCallback}, InitiateLoginURI: initiateURI},
 		{ID: "suite-2", RedirectURIs: []string{secondCallback}},
+		{ID: "suite-http", RedirectURIs: []string{firstCallback}, InitiateLoginURI: "http" + strings.TrimPrefix(initiateURI, "https")},
 	} {
 		c.Name, c.Type, c.Secrets, c.PKCEOptional = "The suite", provider.Web, []provider.Hash{hash(examSecret)}, true
 		h.register(c)
@@ -224,6 +225,7 @@ var plans = []struct {
 	{"Config", "", configPlan},
 	{"Basic", "", basicPlan},
 	{"Form Post Basic", "form_post", basicPlan},
+	{"3rd Party-Init", "", initiatePlan},
 }
 
 // Each module with a provider of its own.
@@ -268,7 +270,7 @@ func TestThePlansAreWhole(t *testing.T) {
 	for _, is := range []struct {
 		plan []suiteModule
 		want int
-	}{{configPlan, 1}, {basicPlan, 38}} {
+	}{{configPlan, 1}, {basicPlan, 38}, {initiatePlan, 2}} {
 		names := map[string]bool{}
 		for _, m := range is.plan {
 			if names[m.name] || !strings.HasPrefix(m.name, "oidcc-") || m.shows == "" {
