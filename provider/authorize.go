@@ -325,12 +325,17 @@ func (p *Provider) app(t *passage) templates.App {
 	if t.account() {
 		return templates.App{InitiateURL: p.url("/account")}
 	}
-	return t.client.app(t.form.Get("redirect_uri"))
+	a := t.client.app(t.form.Get("redirect_uri"))
+	if t.client.InitiateLoginURI != "" {
+		// A client of several providers has to know which one sent someone.
+		a.InitiateURL = extended(t.client.InitiateLoginURI, url.Values{"iss": {p.config.Issuer}})
+	}
+	return a
 }
 
 // app is how a page names c, which answers at uri.
 func (c Client) app(uri string) templates.App {
-	a := templates.App{Name: c.Name, InitiateURL: c.InitiateLoginURI}
+	a := templates.App{Name: c.Name}
 	if u, err := url.Parse(uri); err == nil {
 		a.Host = u.Host
 		if u.Host == "" { // a private-use scheme (RFC 8252 section 7.1)

@@ -53,6 +53,12 @@ func (p *Provider) back(c Client, v url.Values, given []templates.Field) answer 
 	for _, f := range given {
 		q.Set(f.Name, f.Value)
 	}
+	return answer{location: extended(uri, q)}
+}
+
+// extended returns uri, letter by letter, with q behind the query that it may
+// have (RFC 6749 section 3.1.2).
+func extended(uri string, q url.Values) string {
 	sep := "?"
 	switch {
 	case strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&"):
@@ -60,7 +66,7 @@ func (p *Provider) back(c Client, v url.Values, given []templates.Field) answer 
 	case strings.Contains(uri, "?"):
 		sep = "&"
 	}
-	return answer{location: uri + sep + q.Encode()}
+	return uri + sep + q.Encode()
 }
 
 // targets returns where forms may lead that end at uri: there, and where c

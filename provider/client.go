@@ -26,7 +26,8 @@ type Client struct {
 	FactorMaxAge time.Duration
 
 	// InitiateLoginURI is where someone can begin to sign in to it (OpenID
-	// Connect Core section 4); empty: its host is named and nothing offered.
+	// Connect Core section 4); empty: its host is named and nothing offered. It
+	// is offered where a flow ended without an answer, with iss in its query.
 	InitiateLoginURI string
 
 	// ContinuesTo lists further origins that its redirect URIs send the browser
