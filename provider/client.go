@@ -28,6 +28,34 @@ type Client struct {
 	// on to. Chromium applies a page's form-action to the whole chain.
 	ContinuesTo []string
 
+	// Keys are its public keys for private_key_jwt, a JWK Set (RFC 7517 section
+	// 5); KeysURI is where it publishes them instead. A client with either
+	// authenticates in no other way. Both empty: it has none.
+	Keys    []byte
+	KeysURI string
+
+	Pushed bool // its authorization requests must be pushed (RFC 9126)
+
+	// Pairwise gives it subjects of its own (OpenID Connect Core section 8.1),
+	// which it shares with the clients of its Sector; empty: the host of its
+	// redirect URIs.
+	Pairwise bool
+	Sector   string
+
+	UserinfoAlgorithm string   // that signs userinfo, RS256 or ES256; empty: it is plain JSON
+	Resources         []string // URIs of the APIs that it may ask tokens for (RFC 8707)
+
+	// PostLogoutRedirectURIs are where the browser may go after a logout that it
+	// asked for (OpenID Connect RP-Initiated Logout section 3.1); compared as
+	// strings.
+	PostLogoutRedirectURIs []string
+	// BackchannelLogoutURI gets a logout token when a session ends in which it
+	// was given something (OpenID Connect Back-Channel Logout section 2.2);
+	// FrontchannelLogoutURI is shown in a frame (Front-Channel Logout section
+	// 2). Empty: neither.
+	BackchannelLogoutURI  string
+	FrontchannelLogoutURI string
+
 	Declared bool // owned by the configuration file; commands leave it alone
 	Created  time.Time
 }
@@ -41,6 +69,9 @@ const (
 	Native  ClientType = "native"  // runs on a device, without a secret; the port of a loopback redirect URI is free (RFC 8252 section 7.3)
 	Service ClientType = "service" // acts for itself, without a user
 )
+
+// HasKeys reports whether the client authenticates by keys of its own.
+func (c Client) HasKeys() bool { return len(c.Keys) > 0 || c.KeysURI != "" }
 
 // Public reports whether the client has no secret to keep.
 func (c Client) Public() bool { return c.Type == SPA || c.Type == Native }

@@ -34,8 +34,24 @@ type clientRow struct {
 	Floor            string
 	InitiateLoginURI string
 	ContinuesTo      document[[]string]
+	Registration     document[registration]
 	Declared         bool
 	Created          micros
+}
+
+// A registration is what few clients say of themselves. Nothing is found by it,
+// so that it needs no columns.
+type registration struct {
+	Keys                   []byte   `json:"jwks,omitempty"`
+	KeysURI                string   `json:"jwks_uri,omitempty"`
+	Pushed                 bool     `json:"pushed,omitempty"`
+	Pairwise               bool     `json:"pairwise,omitempty"`
+	Sector                 string   `json:"sector,omitempty"`
+	UserinfoAlgorithm      string   `json:"userinfo_algorithm,omitempty"`
+	Resources              []string `json:"resources,omitempty"`
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
+	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty"`
 }
 
 // TableName tells gorm the table.
@@ -57,8 +73,20 @@ func newClientRow(c provider.Client) *clientRow {
 		Floor:            c.Floor,
 		InitiateLoginURI: c.InitiateLoginURI,
 		ContinuesTo:      document[[]string]{c.ContinuesTo},
-		Declared:         c.Declared,
-		Created:          stamp(c.Created),
+		Registration: document[registration]{registration{
+			Keys:                   c.Keys,
+			KeysURI:                c.KeysURI,
+			Pushed:                 c.Pushed,
+			Pairwise:               c.Pairwise,
+			Sector:                 c.Sector,
+			UserinfoAlgorithm:      c.UserinfoAlgorithm,
+			Resources:              c.Resources,
+			PostLogoutRedirectURIs: c.PostLogoutRedirectURIs,
+			BackchannelLogoutURI:   c.BackchannelLogoutURI,
+			FrontchannelLogoutURI:  c.FrontchannelLogoutURI,
+		}},
+		Declared: c.Declared,
+		Created:  stamp(c.Created),
 	}
 	for _, s := range c.Secrets {
 		row.Secrets.is = append(row.Secrets.is, s[:])
@@ -67,23 +95,34 @@ func newClientRow(c provider.Client) *clientRow {
 }
 
 func (r clientRow) client() provider.Client {
+	more := r.Registration.is
 	c := provider.Client{
-		ID:               r.ID,
-		Name:             r.Name,
-		Type:             provider.ClientType(r.Type),
-		RedirectURIs:     r.RedirectURIs.is,
-		Scopes:           r.Scopes.is,
-		GrantTypes:       r.GrantTypes.is,
-		FirstParty:       r.FirstParty,
-		PKCEOptional:     r.PKCEOptional,
-		OpaqueTokens:     r.OpaqueTokens,
-		Introspects:      r.Introspects,
-		Algorithm:        r.Algorithm,
-		Floor:            r.Floor,
-		InitiateLoginURI: r.InitiateLoginURI,
-		ContinuesTo:      r.ContinuesTo.is,
-		Declared:         r.Declared,
-		Created:          r.Created.time(),
+		ID:                     r.ID,
+		Name:                   r.Name,
+		Type:                   provider.ClientType(r.Type),
+		RedirectURIs:           r.RedirectURIs.is,
+		Scopes:                 r.Scopes.is,
+		GrantTypes:             r.GrantTypes.is,
+		FirstParty:             r.FirstParty,
+		PKCEOptional:           r.PKCEOptional,
+		OpaqueTokens:           r.OpaqueTokens,
+		Introspects:            r.Introspects,
+		Algorithm:              r.Algorithm,
+		Floor:                  r.Floor,
+		InitiateLoginURI:       r.InitiateLoginURI,
+		ContinuesTo:            r.ContinuesTo.is,
+		Keys:                   more.Keys,
+		KeysURI:                more.KeysURI,
+		Pushed:                 more.Pushed,
+		Pairwise:               more.Pairwise,
+		Sector:                 more.Sector,
+		UserinfoAlgorithm:      more.UserinfoAlgorithm,
+		Resources:              more.Resources,
+		PostLogoutRedirectURIs: more.PostLogoutRedirectURIs,
+		BackchannelLogoutURI:   more.BackchannelLogoutURI,
+		FrontchannelLogoutURI:  more.FrontchannelLogoutURI,
+		Declared:               r.Declared,
+		Created:                r.Created.time(),
 	}
 	for _, s := range r.Secrets.is {
 		c.Secrets = append(c.Secrets, provider.Hash(s))
@@ -151,7 +190,7 @@ func (d *DB) upsertClient(ctx context.Context, row *clientRow, where ...clause.E
 		Columns: []clause.Column{{Name: "id"}},
 		DoUpdates: clause.AssignmentColumns([]string{"name", "type", "secrets", "redirect_uris", "scopes",
 			"grant_types", "first_party", "pkce_optional", "opaque_tokens", "introspects", "algorithm", "floor",
-			"initiate_login_uri", "continues_to", "declared"}),
+			"initiate_login_uri", "continues_to", "registration", "declared"}),
 		Where: clause.Where{Exprs: where},
 	}).Create(row)
 }

@@ -21,7 +21,12 @@ func newClient(id string) provider.Client {
 		Algorithm: "ES256", Floor: "mfa",
 		InitiateLoginURI: "https://app.example/login",
 		ContinuesTo:      []string{"https://www.app.example"},
-		Created:          noon,
+		Keys:             []byte(`{"keys":[]}`), KeysURI: "https://app.example/jwks", Pushed: true,
+		Pairwise: true, Sector: "app.example", UserinfoAlgorithm: "ES256",
+		Resources:              []string{"https://api.example"},
+		PostLogoutRedirectURIs: []string{"https://app.example/bye"},
+		BackchannelLogoutURI:   "https://app.example/back", FrontchannelLogoutURI: "https://app.example/front",
+		Created: noon,
 	}
 }
 

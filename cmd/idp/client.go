@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ the configuration belong to it; these commands show them and change the others.`
 
 func (c *cli) clientAdd() *cobra.Command {
 	var r provider.Client
-	var kind, pkce, tokens string
+	var kind, pkce, tokens, pushed, subjects string
 	var given bool
 	cmd := &cobra.Command{
 		Use:   "add ID --redirect-uri URI",
@@ -53,8 +54,15 @@ service, which acts for itself, without a person.`,
 			if tokens != "jwt" && tokens != "opaque" {
 				return misuse("--access-token is jwt or opaque, not %q", tokens)
 			}
+			if pushed != "required" && pushed != "optional" {
+				return misuse("--pushed-requests is required or optional, not %q", pushed)
+			}
+			if subjects != "public" && subjects != "pairwise" {
+				return misuse("--subject-type is public or pairwise, not %q", subjects)
+			}
 			r.ID, r.Type = args[0], provider.ClientType(kind)
 			r.PKCEOptional, r.OpaqueTokens = pkce == "optional", tokens == "opaque"
+			r.Pushed, r.Pairwise = pushed == "required", subjects == "pairwise"
 			return c.addClient(cmd.Context(), r, given)
 		},
 	}
@@ -72,6 +80,16 @@ service, which acts for itself, without a person.`,
 	f.StringVar(&r.Floor, "floor", "", "the least level of its sign-ins; default the floor of all")
 	f.StringVar(&r.InitiateLoginURI, "initiate-login-uri", "", "where a sign-in to it can begin")
 	f.StringArrayVar(&r.ContinuesTo, "continues-to", nil, "a further origin that its redirect URIs send the browser on to; can be repeated")
+	file(f, &r.Keys, "jwks-file", "a file with its public keys (a JWK Set); it then authenticates by private_key_jwt and has no secret")
+	f.StringVar(&r.KeysURI, "jwks-uri", "", "where it publishes its public keys, instead of --jwks-file")
+	f.StringVar(&pushed, "pushed-requests", "optional", "required: its authorization requests must be pushed; or optional")
+	f.StringVar(&subjects, "subject-type", "public", "public, or pairwise: it gets subjects of its own")
+	f.StringVar(&r.Sector, "sector", "", "with --subject-type pairwise: shares its subjects with the clients of this host name; default the host of its redirect URI")
+	f.StringVar(&r.UserinfoAlgorithm, "userinfo-algorithm", "", "that signs userinfo, RS256 or ES256; default it is plain JSON")
+	f.StringArrayVar(&r.Resources, "resource", nil, "the URI of an API that it may ask tokens for; can be repeated")
+	f.StringArrayVar(&r.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil, "where the browser may go after a logout; can be repeated")
+	f.StringVar(&r.BackchannelLogoutURI, "backchannel-logout-uri", "", "where it is told, server to server, that a session has ended")
+	f.StringVar(&r.FrontchannelLogoutURI, "frontchannel-logout-uri", "", "shown in a frame when a session has ended")
 	f.BoolVar(&given, "secret-stdin", false, "take the secret from the terminal or the first line of standard input; at least 32 random characters")
 	return cmd
 }
@@ -84,11 +102,19 @@ func words(f *pflag.FlagSet, into *[]string, name, usage string) {
 	})
 }
 
+// file adds a flag whose value is what stands in a file.
+func file(f *pflag.FlagSet, into *[]byte, name, usage string) {
+	f.Func(name, usage, func(path string) (err error) {
+		*into, err = os.ReadFile(path)
+		return err
+	})
+}
+
 func (c *cli) addClient(ctx context.Context, r provider.Client, given bool) error {
 	r = config.Complete(r)
 	r.Created = time.Now().UTC().Truncate(time.Microsecond)
 	secret := ""
-	if !r.Public() || given {
+	if !r.Public() && !r.HasKeys() || given {
 		var err error
 		if secret, err = c.clientSecret(given); err != nil {
 			return err
@@ -192,6 +218,15 @@ type clientView struct {
 	Floor        string     `json:"floor,omitempty"`
 	InitiateURI  string     `json:"initiate_login_uri,omitempty"`
 	ContinuesTo  []string   `json:"continues_to,omitempty"`
+	Keys         string     `json:"keys,omitempty"` // by value, or where they are
+	Pushed       string     `json:"pushed_requests"`
+	SubjectType  string     `json:"subject_type"`
+	Sector       string     `json:"sector,omitempty"`
+	UserinfoAlg  string     `json:"userinfo_algorithm,omitempty"`
+	Resources    []string   `json:"resources,omitempty"`
+	PostLogout   []string   `json:"post_logout_redirect_uris,omitempty"`
+	Backchannel  string     `json:"backchannel_logout_uri,omitempty"`
+	Frontchannel string     `json:"frontchannel_logout_uri,omitempty"`
 	Created      *time.Time `json:"created,omitempty"`
 }
 
@@ -202,6 +237,18 @@ func viewClient(r provider.Client) clientView {
 		GrantTypes: append([]string{}, r.GrantTypes...), FirstParty: r.FirstParty,
 		PKCE: "required", AccessTokens: "jwt", Introspects: r.Introspects, Algorithm: "RS256",
 		Floor: r.Floor, InitiateURI: r.InitiateLoginURI, ContinuesTo: r.ContinuesTo, Created: instant(r.Created),
+		Keys: r.KeysURI, Pushed: "optional", SubjectType: "public", Sector: r.Sector,
+		UserinfoAlg: r.UserinfoAlgorithm, Resources: r.Resources, PostLogout: r.PostLogoutRedirectURIs,
+		Backchannel: r.BackchannelLogoutURI, Frontchannel: r.FrontchannelLogoutURI,
+	}
+	if len(r.Keys) > 0 {
+		v.Keys = "by value"
+	}
+	if r.Pushed {
+		v.Pushed = "required"
+	}
+	if r.Pairwise {
+		v.SubjectType = "pairwise"
 	}
 	if r.PKCEOptional {
 		v.PKCE = "optional"
@@ -271,7 +318,11 @@ func (c *cli) clientShow() *cobra.Command {
 						{"first party", yesNo(v.FirstParty)}, {"PKCE", v.PKCE}, {"access tokens", v.AccessTokens},
 						{"introspects", yesNo(v.Introspects)},
 						{"algorithm", v.Algorithm}, {"floor", v.Floor}, {"initiate login", v.InitiateURI},
-						{"continues to", strings.Join(v.ContinuesTo, " ")}, {"created", moment(r.Created)},
+						{"continues to", strings.Join(v.ContinuesTo, " ")},
+						{"keys", v.Keys}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
+						{"userinfo signed by", v.UserinfoAlg}, {"resources", strings.Join(v.Resources, " ")},
+						{"after logout", strings.Join(v.PostLogout, " ")},
+						{"back-channel logout", v.Backchannel}, {"front-channel logout", v.Frontchannel}, {"created", moment(r.Created)},
 					} {
 						if line[1] != "" {
 							row(w, line[0], line[1])
@@ -339,6 +390,9 @@ func (c *cli) rotateSecret(ctx context.Context, id string, given, keep bool) err
 			}
 			if r.Public() {
 				return fmt.Errorf("client %s is of type %s and has no secret", id, r.Type)
+			}
+			if r.HasKeys() {
+				return fmt.Errorf("client %s authenticates by keys of its own and has no secret", id)
 			}
 			old := r.Secrets
 			r.Secrets = []provider.Hash{sha256.Sum256([]byte(secret))}

@@ -35,6 +35,8 @@ func (c Config) checkClients(r *report) {
 		seen[cl.ID] = i
 		oneOf(r, at+".pkce", cl.PKCE, "", "required", "optional")
 		oneOf(r, at+".access_tokens", cl.AccessTokens, "", "jwt", "opaque")
+		oneOf(r, at+".pushed_requests", cl.Pushed, "", "required", "optional")
+		oneOf(r, at+".subject_type", cl.SubjectType, "", "public", "pairwise")
 		for j, h := range cl.SecretSHA256 {
 			if !isHash(h) {
 				r.add(index(at+".secret_sha256", j), "is no SHA-256, 64 hexadecimal digits; make one with: printf %%s SECRET | sha256sum")
@@ -60,7 +62,15 @@ func (c Client) Record() provider.Client {
 		Introspects: c.Introspects,
 		Algorithm:   c.Algorithm, Floor: c.Floor,
 		InitiateLoginURI: c.InitiateURI, ContinuesTo: c.ContinuesTo,
+		KeysURI: c.JWKSURI, Pushed: c.Pushed == "required",
+		Pairwise: c.SubjectType == "pairwise", Sector: c.Sector,
+		UserinfoAlgorithm: c.UserinfoAlg, Resources: c.Resources,
+		PostLogoutRedirectURIs: c.PostLogout,
+		BackchannelLogoutURI:   c.Backchannel, FrontchannelLogoutURI: c.Frontchannel,
 		Declared: true,
+	}
+	if c.jwks != "" {
+		r.Keys = []byte(c.jwks)
 	}
 	for _, h := range c.SecretSHA256 {
 		var hash provider.Hash
@@ -129,6 +139,10 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 			r.add("initiate_login_uri", "%q %s", u, reason)
 		}
 	}
+	checkKeys(r, c)
+	checkSubjects(r, c)
+	checkResources(r, c)
+	checkLogout(r, c)
 	for i, o := range c.ContinuesTo {
 		u, err := url.Parse(o)
 		if err != nil || webProblem(o) != "" || u.Path != "" || u.RawQuery != "" {
@@ -144,8 +158,8 @@ func checkSecret(r *report, c provider.Client) {
 		r.add("secret_sha256", "a %s client keeps no secret: everyone can read its code; leave the secret out or make it a web client", c.Type)
 	case c.Public() && c.PKCEOptional:
 		r.add("pkce", "cannot be optional for a %s client: nothing else binds the code to it", c.Type)
-	case !c.Public() && len(c.Secrets) == 0:
-		r.add("secret_sha256", "a %s client needs a secret; give secret_sha256 or secret_files", c.Type)
+	case !c.Public() && len(c.Secrets) == 0 && !c.HasKeys():
+		r.add("secret_sha256", "a %s client needs a secret; give secret_sha256 or secret_files, or keys of its own in jwks_file or jwks_uri", c.Type)
 	}
 }
 

@@ -154,10 +154,21 @@ type Client struct {
 	Floor        string   `yaml:"floor"`
 	InitiateURI  string   `yaml:"initiate_login_uri"`
 	ContinuesTo  []string `yaml:"continues_to"`
+	JWKSFile     string   `yaml:"jwks_file"`
+	JWKSURI      string   `yaml:"jwks_uri"`
+	Pushed       string   `yaml:"pushed_requests"`
+	SubjectType  string   `yaml:"subject_type"`
+	Sector       string   `yaml:"sector"`
+	UserinfoAlg  string   `yaml:"userinfo_algorithm"`
+	Resources    []string `yaml:"resources"`
+	PostLogout   []string `yaml:"post_logout_redirect_uris"`
+	Backchannel  string   `yaml:"backchannel_logout_uri"`
+	Frontchannel string   `yaml:"frontchannel_logout_uri"`
 	SecretSHA256 []string `yaml:"secret_sha256"`
 	SecretFiles  []string `yaml:"secret_files"`
 
 	secrets []Secret // read from SecretFiles
+	jwks    Secret   // read from JWKSFile
 }
 
 // Default returns what a file that says nothing means. It lacks what only the

@@ -132,6 +132,9 @@ func (r *report) resolve(c *Config) {
 			anchor(dir, &cl.SecretFiles[j])
 			r.readAt(fmt.Sprintf("clients[%d].secret_files[%d]", i, j), cl.SecretFiles[j], &cl.secrets[j])
 		}
+		if anchor(dir, &cl.JWKSFile); cl.JWKSFile != "" {
+			r.readAt(fmt.Sprintf("clients[%d].jwks_file", i), cl.JWKSFile, &cl.jwks)
+		}
 	}
 }
 

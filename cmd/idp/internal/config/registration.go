@@ -1,0 +1,98 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-id/sallyport/provider"
+)
+
+// checkKeys judges the keys of a client (OpenID Connect Registration section
+// 2).
+func checkKeys(r *report, c provider.Client) {
+	if !c.HasKeys() {
+		return
+	}
+	switch {
+	case c.Public():
+		r.add("jwks_uri", "a %s client keeps no private key; leave its keys out or make it a web client", c.Type)
+	case len(c.Secrets) > 0:
+		r.add("jwks_uri", "a client with keys has no secret beside them, which would be an easier way in; leave one out")
+	case len(c.Keys) > 0 && c.KeysURI != "":
+		r.add("jwks_uri", "stands beside jwks_file; leave one out")
+	}
+	if c.KeysURI != "" {
+		if reason := webProblem(c.KeysURI); reason != "" {
+			r.add("jwks_uri", "%q %s", c.KeysURI, reason)
+		}
+	}
+}
+
+// checkSubjects judges what a client calls its users (OpenID Connect Core
+// section 8).
+func checkSubjects(r *report, c provider.Client) {
+	oneOf(r, "userinfo_algorithm", c.UserinfoAlgorithm, "", "RS256", "ES256")
+	switch {
+	case !c.Pairwise && c.Sector != "":
+		r.add("sector", "has a meaning with subject_type: pairwise only")
+	case c.Pairwise && c.Type == provider.Service:
+		r.add("subject_type", "pairwise is about people, and a service client acts for itself")
+	case c.Pairwise && c.Sector == "" && len(hosts(c.RedirectURIs)) != 1:
+		r.add("sector", "is needed: the redirect URIs have not one host, after which the sector could be named")
+	case c.Sector != "" && !sectorName(c.Sector):
+		r.add("sector", "%q is no host name", c.Sector)
+	}
+}
+
+// hosts returns the hosts of uris, each once.
+func hosts(uris []string) (all []string) {
+	for _, s := range uris {
+		u, err := url.Parse(s)
+		if err == nil && !slices.Contains(all, u.Hostname()) {
+			all = append(all, u.Hostname())
+		}
+	}
+	return all
+}
+
+func sectorName(s string) bool {
+	u, err := url.Parse("https://" + s)
+	return err == nil && u.Hostname() == s && s == strings.ToLower(s)
+}
+
+// checkResources judges the APIs that a client may ask tokens for (RFC 8707
+// section 2).
+func checkResources(r *report, c provider.Client) {
+	for i, s := range c.Resources {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || !u.IsAbs() || strings.Contains(s, "#") || !plain(s, 2048) || strings.Contains(s, " "):
+			r.add(index("resources", i), "%q is no absolute URI without a fragment", s)
+		case slices.Contains(c.Resources[:i], s):
+			r.add(index("resources", i), "%q stands twice", s)
+		}
+	}
+}
+
+// checkLogout judges where a client hears of logouts, and where people go
+// after them.
+func checkLogout(r *report, c provider.Client) {
+	for i, u := range c.PostLogoutRedirectURIs {
+		if reason := redirectProblem(c.Type, u); reason != "" {
+			r.add(index("post_logout_redirect_uris", i), "%q %s", u, reason)
+		} else if slices.Contains(c.PostLogoutRedirectURIs[:i], u) {
+			r.add(index("post_logout_redirect_uris", i), "%q stands twice", u)
+		}
+	}
+	for _, u := range []struct{ key, is string }{
+		{"backchannel_logout_uri", c.BackchannelLogoutURI}, {"frontchannel_logout_uri", c.FrontchannelLogoutURI},
+	} {
+		if u.is == "" {
+			continue
+		}
+		if reason := webProblem(u.is); reason != "" {
+			r.add(u.key, "%q %s", u.is, reason)
+		}
+	}
+}
