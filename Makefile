@@ -1,6 +1,6 @@
 # make run     builds and starts the demo: a provider and an app on this machine
-# make test    everything that must hold; fetches PostgreSQL, Chromium and
-#              oathtool from Debian where they are missing
+# make test    everything that must hold; fetches PostgreSQL, Chromium, Apache
+#              and oathtool from Debian where they are missing
 # make fuzz    each fuzz target for FUZZTIME (default 2m)
 # make bench   the benchmarks that the README's figures come from
 # make build   bin/idp, static

@@ -67,8 +67,17 @@ go.yaml.in/:             cmd/idp/internal/config
 flag:                    cmd/idp
 `
 
+// judges are relying parties and browsers of others that the tests in test
+// alone may import. No package of ours reaches them, so that nobody who builds
+// us builds them.
+const judges = `
+github.com/zitadel/:
+github.com/chromedp/:
+github.com/makiuchi-d/:
+`
+
 // A listed is a package as go list sees it.
-type listed struct{ imports, deps []string }
+type listed struct{ imports, deps, tests []string }
 
 func TestThePackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	packages := list(t)
@@ -101,6 +110,20 @@ func TestNoPackageReachesBeyondItsWalls(t *testing.T) {
 					t.Errorf("%s reaches %s", pkg, dep)
 				}
 			}
+		}
+	}
+	for judge := range table(t, judges) {
+		for pkg, is := range packages {
+			used := is.deps
+			if pkg != "test" {
+				used = slices.Concat(is.deps, is.tests)
+			}
+			if slices.ContainsFunc(used, func(dep string) bool { return under(dep, judge) }) {
+				t.Errorf("%s reaches %s, which is for the tests in test alone", pkg, judge)
+			}
+		}
+		if !slices.ContainsFunc(packages["test"].tests, func(dep string) bool { return under(dep, judge) }) {
+			t.Errorf("%s judges nothing", judge)
 		}
 	}
 	for outside, owners := range table(t, owners) {
@@ -232,7 +255,7 @@ func typeName(file *ast.File, e ast.Expr) string {
 // list returns every package of the module by its path in it.
 func list(t *testing.T) map[string]listed {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}}`, "./...")
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}};{{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
@@ -241,7 +264,7 @@ func list(t *testing.T) map[string]listed {
 	all := map[string]listed{}
 	for line := range strings.Lines(string(out)) {
 		col := strings.Split(strings.TrimSpace(line), ";")
-		all[strings.TrimPrefix(col[0], module+"/")] = listed{strings.Fields(col[1]), strings.Fields(col[2])}
+		all[strings.TrimPrefix(col[0], module+"/")] = listed{strings.Fields(col[1]), strings.Fields(col[2]), strings.Fields(col[3])}
 	}
 	if len(all) < 10 {
 		t.Fatalf("only %d packages were found", len(all))
