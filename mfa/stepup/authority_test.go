@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -272,4 +273,9 @@ func wants(t testing.TB, resp *http.Response, status int, code string) {
 	if challenged := len(all) > 0; challenged != (status/100 == 4) {
 		t.Errorf("%d with %d challenges", status, len(all))
 	}
+}
+
+func readAll(resp *http.Response) (string, error) {
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
 }
