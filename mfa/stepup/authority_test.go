@@ -51,7 +51,7 @@ type signer struct {
 }
 
 var (
-	ecKey  = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	ecKey  = must(newECKey())
 	rsaKey = must(rsa.GenerateKey(rand.Reader, 2048))
 )
 
@@ -98,7 +98,10 @@ func (a *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, r)
-	return w.Result(), r.Context().Err()
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.Result(), nil
 }
 
 func (a *authority) metadata(w http.ResponseWriter, _ *http.Request) {
@@ -157,7 +160,7 @@ func (a *authority) count(path string) int {
 
 // rotate makes the issuer sign with another key, which it publishes.
 func (a *authority) rotate(kid string) {
-	k := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	k := must(newECKey())
 	a.set(func(a *authority) { a.signers = append(a.signers, signer{kid, "ES256", k}) })
 }
 
@@ -203,6 +206,8 @@ func (s signer) sign(t testing.TB, c any, header map[string]any) string {
 	}
 	return must(must(j.Sign(payload)).CompactSerialize())
 }
+
+func newECKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
 func ed25519Key() ed25519.PrivateKey {
 	_, k, err := ed25519.GenerateKey(rand.Reader)

@@ -83,7 +83,7 @@ func ParseChallenges(fields []string) ([]Challenge, error) {
 func challengeOf(scheme string, params map[string]string) (Challenge, error) {
 	c := Challenge{
 		Scheme: scheme, Code: params["error"], Text: params["error_description"],
-		ACRValues: strings.Fields(params["acr_values"]), Scopes: strings.Fields(params["scope"]),
+		ACRValues: list(params["acr_values"]), Scopes: list(params["scope"]),
 	}
 	text, ok := params["max_age"]
 	if !ok {
@@ -97,6 +97,14 @@ func challengeOf(scheme string, params map[string]string) (Challenge, error) {
 	age := int(n)
 	c.MaxAge = &age
 	return c, nil
+}
+
+// list returns the values of a list separated by spaces, nil if there is none.
+func list(s string) []string {
+	if all := strings.Fields(s); len(all) > 0 {
+		return all
+	}
+	return nil
 }
 
 // A param is one of a challenge.

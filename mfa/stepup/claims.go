@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	strict "github.com/go-jose/go-jose/v4/json"
@@ -84,7 +83,7 @@ func (c *claims) check(audience string, now time.Time, skew time.Duration) error
 func (c *claims) token(issuer string) Token {
 	return Token{
 		Issuer: issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID,
-		Audience: c.Audience, Scopes: strings.Fields(c.Scope),
+		Audience: c.Audience, Scopes: list(c.Scope),
 		ACR: c.ACR, AMR: c.AMR, AuthTime: c.AuthTime.time(),
 		Issued: c.Issued.time(), Expires: c.Expires.time(),
 		AuthorizationDetails: c.Details, claims: c.raw,

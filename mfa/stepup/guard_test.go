@@ -72,7 +72,7 @@ func TestHostileTokensAreRefused(t *testing.T) {
 	a := newAuthority(t)
 	a.signers = []signer{{"rsa", "RS256", rsaKey}, {"ec", "ES256", ecKey}}
 	good := a.signers[1]
-	stranger := signer{"ec", "ES256", must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))}
+	stranger := signer{"ec", "ES256", must(newECKey())}
 	is := func(c claims) string { return a.token(c) }
 	with := func(h map[string]any) string { return good.sign(t, a.claims(nil), h) }
 	part := base64.RawURLEncoding.EncodeToString

@@ -2,9 +2,6 @@ package stepup_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -275,8 +272,8 @@ func TestKeysCanBeGiven(t *testing.T) {
 // Issuers publish keys for other purposes beside those that sign tokens.
 func TestKeysThatDoNotVerifyTokensArePassedOver(t *testing.T) {
 	a := newAuthority(t)
-	private := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	encryption := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	private := must(newECKey())
+	encryption := must(newECKey())
 	j := func(k jose.JSONWebKey) string { return string(must(k.MarshalJSON())) }
 	good := j(jose.JSONWebKey{Key: ecKey.Public(), KeyID: "ec"}) // without alg and use
 	set := `{"keys":[1,{},{"kty":"new","kid":"new"},{"kty":"oct","kid":"oct","k":"c2VjcmV0"},{"kty":"EC","kid":"half","crv":"P-256"},` +
