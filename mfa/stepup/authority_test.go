@@ -184,22 +184,17 @@ func (a *authority) token(changes claims) string {
 	a.mu.Lock()
 	s := a.signers[len(a.signers)-1]
 	a.mu.Unlock()
-	return s.sign(a.t, a.claims(changes), nil)
+	return s.sign(a.claims(changes), nil)
 }
 
 // sign signs claims, with header fields in place of the usual.
-func (s signer) sign(t testing.TB, c any, header map[string]any) string {
-	t.Helper()
+func (s signer) sign(c any, header map[string]any) string {
 	o := (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", s.kid)
 	for name, v := range header {
 		o.WithHeader(jose.HeaderKey(name), v)
 	}
 	maps.DeleteFunc(o.ExtraHeaders, func(_ jose.HeaderKey, v any) bool { return v == nil })
-	var private any = s.private
-	j, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(s.alg), Key: private}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(s.alg), Key: s.private}, o))
 	payload, ok := c.([]byte)
 	if !ok {
 		payload = must(json.Marshal(c))

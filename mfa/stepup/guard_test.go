@@ -74,7 +74,7 @@ func TestHostileTokensAreRefused(t *testing.T) {
 	good := a.signers[1]
 	stranger := signer{"ec", "ES256", must(newECKey())}
 	is := func(c claims) string { return a.token(c) }
-	with := func(h map[string]any) string { return good.sign(t, a.claims(nil), h) }
+	with := func(h map[string]any) string { return good.sign(a.claims(nil), h) }
 	part := base64.RawURLEncoding.EncodeToString
 	payload := part(must(json.Marshal(a.claims(nil))))
 	hmac := func(secret []byte) string {
@@ -114,8 +114,8 @@ func TestHostileTokensAreRefused(t *testing.T) {
 		"bound to a certificate":       is(claims{"cnf": map[string]string{"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}}),
 		"bound to nothing known":       is(claims{"cnf": map[string]string{}}),
 		"details that are no list":     is(claims{"authorization_details": map[string]string{}}),
-		"a claim twice":                good.sign(t, []byte(strings.Replace(string(must(json.Marshal(a.claims(nil)))), "{", `{"acr":"phr",`, 1)), nil),
-		"no claims":                    good.sign(t, []byte("[]"), nil),
+		"a claim twice":                good.sign([]byte(strings.Replace(string(must(json.Marshal(a.claims(nil)))), "{", `{"acr":"phr",`, 1)), nil),
+		"no claims":                    good.sign([]byte("[]"), nil),
 		"ID token":                     with(map[string]any{"typ": "JWT"}),
 		"no type":                      with(map[string]any{"typ": nil}),
 		"logout token":                 with(map[string]any{"typ": "logout+jwt"}),
@@ -124,10 +124,10 @@ func TestHostileTokensAreRefused(t *testing.T) {
 		"no kid":                       with(map[string]any{"kid": nil}),
 		"unknown kid":                  with(map[string]any{"kid": "nobody"}),
 		"kid of another key":           with(map[string]any{"kid": "rsa"}),
-		"signed by a stranger":         stranger.sign(t, a.claims(nil), nil),
-		"jku":                          stranger.sign(t, a.claims(nil), map[string]any{"jku": "https://evil.example/keys"}),
-		"x5u":                          stranger.sign(t, a.claims(nil), map[string]any{"x5u": "https://evil.example/cert"}),
-		"jwk":                          stranger.sign(t, a.claims(nil), map[string]any{"jwk": own}),
+		"signed by a stranger":         stranger.sign(a.claims(nil), nil),
+		"jku":                          stranger.sign(a.claims(nil), map[string]any{"jku": "https://evil.example/keys"}),
+		"x5u":                          stranger.sign(a.claims(nil), map[string]any{"x5u": "https://evil.example/cert"}),
+		"jwk":                          stranger.sign(a.claims(nil), map[string]any{"jwk": own}),
 		"jku, well signed":             with(map[string]any{"jku": "https://as.example.net/keys"}),
 		"x5u, well signed":             with(map[string]any{"x5u": "https://as.example.net/cert"}),
 		"x5c, well signed":             with(map[string]any{"x5c": []string{}}),
@@ -249,12 +249,12 @@ func TestEachAlgorithmVerifiesWithItsOwnKeyOnly(t *testing.T) {
 	one := a.guard(func(c *stepup.Config) { c.Algorithms = []string{"PS256"} })
 	for _, s := range all {
 		t.Run(s.alg, func(t *testing.T) {
-			token := s.sign(t, a.claims(nil), nil)
+			token := s.sign(a.claims(nil), nil)
 			wants(t, call(g, anyToken, token), 200, "")
 			// The key's own alg counts, even where another would fit its type.
 			for _, other := range all {
 				if other.kid != s.kid {
-					wants(t, call(g, anyToken, s.sign(t, a.claims(nil), map[string]any{"kid": other.kid})), 401, "invalid_token")
+					wants(t, call(g, anyToken, s.sign(a.claims(nil), map[string]any{"kid": other.kid})), 401, "invalid_token")
 				}
 			}
 			if s.alg == "PS256" {
@@ -270,7 +270,7 @@ func TestAShortRSAKeyVerifiesNothing(t *testing.T) {
 	t.Setenv("GODEBUG", "rsa1024min=0")
 	a := newAuthority(t)
 	a.signers = append([]signer{{"short", "RS256", must(rsa.GenerateKey(rand.Reader, 1024))}}, a.signers...)
-	wants(t, call(a.guard(), anyToken, a.signers[0].sign(t, a.claims(nil), nil)), 401, "invalid_token")
+	wants(t, call(a.guard(), anyToken, a.signers[0].sign(a.claims(nil), nil)), 401, "invalid_token")
 }
 
 // AD-2

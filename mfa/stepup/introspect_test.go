@@ -75,7 +75,7 @@ func TestAnOpaqueTokenIsWorthWhatTheIssuerSays(t *testing.T) {
 func TestAJWTIsAskedAboutOnlyIfAllAre(t *testing.T) {
 	a := newAuthority(t)
 	g := a.guard(introspected)
-	good, id := a.token(nil), a.signers[0].sign(t, a.claims(nil), map[string]any{"typ": "JWT"})
+	good, id := a.token(nil), a.signers[0].sign(a.claims(nil), map[string]any{"typ": "JWT"})
 	a.answer(id, nil)
 	wants(t, call(g, anyToken, good), 200, "")
 	wants(t, call(g, anyToken, id), 401, "invalid_token")

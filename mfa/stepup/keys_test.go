@@ -84,7 +84,7 @@ func TestMadeUpKeysDoNotHammerTheIssuer(t *testing.T) {
 		wants(t, call(g, anyToken, good), 200, "")
 		start := time.Now()
 		for i := range 1000 {
-			token := a.signers[0].sign(t, a.claims(nil), map[string]any{"kid": fmt.Sprint("made-up-", i)})
+			token := a.signers[0].sign(a.claims(nil), map[string]any{"kid": fmt.Sprint("made-up-", i)})
 			wants(t, call(g, anyToken, token), 401, "invalid_token")
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -114,7 +114,7 @@ func TestOldKeysServeWhileTheIssuerIsAwayUntilTheyAreStale(t *testing.T) {
 			synctest.Wait()
 		}
 		// Nobody can tell whether this key is the issuer's.
-		unknown := a.signers[0].sign(t, a.claims(nil), map[string]any{"kid": "new"})
+		unknown := a.signers[0].sign(a.claims(nil), map[string]any{"kid": "new"})
 		wants(t, call(g, anyToken, unknown), 503, "")
 		time.Sleep(time.Minute)
 		if resp := call(g, anyToken, token); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
@@ -286,6 +286,6 @@ func TestKeysThatDoNotVerifyTokensArePassedOver(t *testing.T) {
 	g := a.guard()
 	wants(t, call(g, anyToken, a.token(nil)), 200, "")
 	for _, s := range []signer{{"private", "ES256", private}, {"enc", "ES256", encryption}, {"rs", "ES256", encryption}} {
-		wants(t, call(g, anyToken, s.sign(t, a.claims(nil), nil)), 401, "invalid_token")
+		wants(t, call(g, anyToken, s.sign(a.claims(nil), nil)), 401, "invalid_token")
 	}
 }
