@@ -153,10 +153,10 @@ func (g *Guard) connect() error {
 	}
 	given, err := readKeys(c.JWKS)
 	if err != nil {
-		return fmt.Errorf("JWKS: %w", err)
+		return fmt.Errorf("the JWKS: %w", err)
 	}
 	if len(given) == 0 {
-		return errors.New("JWKS has no key that can verify a token")
+		return errors.New("the JWKS has no key that can verify a token")
 	}
 	g.keys = given
 	return nil
@@ -164,38 +164,38 @@ func (g *Guard) connect() error {
 
 func (c Config) check() error {
 	if err := checkURL(c.Issuer, c.Issuer); err != nil {
-		return fmt.Errorf("Issuer: %w", err)
+		return fmt.Errorf("the Issuer: %w", err)
 	}
 	switch {
 	case strings.ContainsAny(c.Issuer, "?#"):
-		return errors.New("Issuer has a query or a fragment (RFC 8414 section 2)")
+		return errors.New("the Issuer has a query or a fragment (RFC 8414 section 2)")
 	case c.Audience == "":
-		return errors.New("Audience is missing: without it a token for any API would do")
+		return errors.New("no Audience: without it a token for any API would do")
 	case c.Skew < 0 || c.Skew > mostSkew:
-		return fmt.Errorf("Skew %v is not between 0 and %v", c.Skew, mostSkew)
+		return fmt.Errorf("a Skew of %v is not between 0 and %v", c.Skew, mostSkew)
 	case c.Stale < 0 || c.Stale > mostStale:
-		return fmt.Errorf("Stale %v is not between 0 and %v", c.Stale, mostStale)
+		return fmt.Errorf("a Stale of %v is not between 0 and %v", c.Stale, mostStale)
 	case c.JWKS != nil && c.JWKSURL != "":
 		return errors.New("both JWKS and JWKSURL are given")
 	case c.Introspection != nil && c.Introspection.All && (c.JWKS != nil || c.JWKSURL != ""):
 		return errors.New("keys are given, but Introspection.All asks about every token")
 	case c.Algorithms != nil && len(c.Algorithms) == 0:
-		return errors.New("Algorithms is empty: no token could be verified")
+		return errors.New("the list Algorithms is empty: no token could be verified")
 	case strings.ContainsFunc(c.Realm, func(r rune) bool { return r < ' ' || r > '~' }):
-		return errors.New("Realm has characters that no header can carry")
+		return errors.New("the Realm has characters that no header can carry")
 	}
 	for _, a := range c.Algorithms {
 		if !slices.Contains(algorithms(), a) {
-			return fmt.Errorf("Algorithms: %q is not one that an API can check a token by", a)
+			return fmt.Errorf("the list Algorithms: %q is not one that an API can check a token by", a)
 		}
 	}
 	if c.JWKSURL != "" {
 		if err := checkURL(c.JWKSURL, c.Issuer); err != nil {
-			return fmt.Errorf("JWKSURL: %w", err)
+			return fmt.Errorf("the JWKSURL: %w", err)
 		}
 	}
 	if err := c.Ladder.check(); err != nil {
-		return fmt.Errorf("Ladder: %w", err)
+		return fmt.Errorf("the Ladder: %w", err)
 	}
 	return nil
 }

@@ -60,18 +60,18 @@ type answer struct {
 
 func newIntrospector(i *issuer, c Introspection) (*introspector, error) {
 	if c.ClientID == "" || c.Secret == "" {
-		return nil, errors.New("Introspection: ClientID or Secret is missing")
+		return nil, errors.New("no ClientID or no Secret for Introspection")
 	}
 	if c.URL != "" {
 		if err := checkURL(c.URL, i.name); err != nil {
-			return nil, fmt.Errorf("Introspection.URL: %w", err)
+			return nil, fmt.Errorf("the Introspection.URL: %w", err)
 		}
 	}
 	if c.Cache == 0 {
 		c.Cache = usualCache
 	}
 	if c.Cache > mostCache {
-		return nil, fmt.Errorf("Introspection.Cache: %v is longer than %v", c.Cache, mostCache)
+		return nil, fmt.Errorf("an Introspection.Cache of %v is longer than %v", c.Cache, mostCache)
 	}
 	return &introspector{Introspection: c, issuer: i, known: map[[sha256.Size]byte]answer{}}, nil
 }
