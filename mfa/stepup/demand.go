@@ -52,7 +52,7 @@ type Ladder [][]string
 
 // rung returns where name stands, -1 if it does not.
 func (l Ladder) rung(name string) int {
-	return slices.IndexFunc(l, func(names []string) bool { return name != "" && slices.Contains(names, name) })
+	return slices.IndexFunc(l, func(names []string) bool { return slices.Contains(names, name) })
 }
 
 // check returns what is wrong with l.
@@ -111,7 +111,7 @@ func (d demand) scopes(t Token) bool {
 // authenticated reports whether the user was authenticated as d wants. What a
 // token does not say was not done (SU-7).
 func (d demand) authenticated(t Token, now time.Time, skew time.Duration) bool {
-	if len(d.ACR) > 0 && (t.ACR == "" || !slices.Contains(d.ACR, t.ACR)) {
+	if len(d.ACR) > 0 && !slices.Contains(d.ACR, t.ACR) {
 		return false
 	}
 	if d.Level != "" && d.ladder.rung(t.ACR) < d.rung {
