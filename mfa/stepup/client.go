@@ -21,6 +21,7 @@ import (
 // stays as it is, so state, nonce and code_challenge must be new ones of this
 // request. extra is added, such as authorization_details (RFC 9396) or
 // login_hint; it cannot change who asks, what comes back, or what c demands.
+// Where the issuer takes pushed requests (RFC 9126), its query can be pushed.
 func (c Challenge) Request(authURL string, extra url.Values) (string, error) {
 	u, err := url.Parse(authURL)
 	if err != nil {

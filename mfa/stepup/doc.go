@@ -111,6 +111,11 @@
 // its sender has to prove to have; as nobody asks for the proof here, whoever
 // stole it could send it.
 //
+// An opaque token that is not remembered costs the issuer a request, and anybody
+// can make tokens up. The issuer gets 32 at once at most; the others wait, and
+// are answered 503 when their 5 seconds are over. (Config.Transport has its own
+// bounds.)
+//
 // Introspection has to say exp and aud, and token_type Bearer unless that is
 // waived, which are all optional in RFC 7662: an answer without them does not
 // tell an access token for this API from other tokens.

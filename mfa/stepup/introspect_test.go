@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,16 +162,18 @@ func TestAnIntrospectionThatCannotBeHadRefuses(t *testing.T) {
 	}
 	active := `{"active":true,"sub":"a","token_type":"Bearer","aud":"` + api + `","exp":` + fmt.Sprint(time.Now().Unix()+99) + `}`
 	for name, page := range map[string]http.HandlerFunc{
-		"500":            answers(500, active),
-		"201":            answers(201, active),
-		"not for us":     answers(401, ""),
-		"no JSON":        answers(200, "active"),
-		"nothing":        answers(200, ""),
-		"a list":         answers(200, "["+active+"]"),
-		"twice active":   answers(200, `{"active":false,`+active[1:]),
-		"too long":       answers(200, active+strings.Repeat(" ", 300<<10)),
-		"somewhere else": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, issuer+"/other", http.StatusTemporaryRedirect) },
-		"no endpoint":    nil,
+		"500":          answers(500, active),
+		"201":          answers(201, active),
+		"not for us":   answers(401, ""),
+		"no JSON":      answers(200, "active"),
+		"nothing":      answers(200, ""),
+		"a list":       answers(200, "["+active+"]"),
+		"twice active": answers(200, `{"active":false,`+active[1:]),
+		"too long":     answers(200, active+strings.Repeat(" ", 300<<10)),
+		"somewhere else": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, issuer+"/other", http.StatusTemporaryRedirect)
+		},
+		"no endpoint": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAuthority(t)
@@ -206,4 +211,39 @@ func TestTheMemoryOfAnswersIsBounded(t *testing.T) {
 	if got := a.count(introspectPath); got != many {
 		t.Errorf("the issuer was asked %d times, want %d", got, many)
 	}
+}
+
+// Tokens that are no JWTs can be made up by the thousand: the issuer sees 32
+// requests at once, and the rest wait for their turn or their end.
+func TestTheIssuerIsNotFloodedWithTokens(t *testing.T) {
+	a := newAuthority(t)
+	var now atomic.Int64
+	full := make(chan struct{})
+	a.pages[introspectPath] = func(w http.ResponseWriter, _ *http.Request) {
+		now.Add(1)
+		<-full
+		w.Write([]byte(`{"active":false}`))
+	}
+	server := httptest.NewServer(a)
+	defer server.Close()
+	a.name = server.URL
+	g := a.guard(introspected, func(c *stepup.Config) { c.Transport = nil })
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() { call(g, anyToken, fmt.Sprint("made-up-", i)) })
+	}
+	// As many as may come have come when there are no more for a while.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for calm, last := 0, int64(0); calm < 15; calm++ {
+		<-tick.C
+		if got := now.Load(); got != last || got < 32 {
+			calm, last = 0, got
+		}
+	}
+	if got := now.Load(); got != 32 {
+		t.Errorf("%d requests at once, want 32", got)
+	}
+	close(full)
+	wg.Wait()
 }
