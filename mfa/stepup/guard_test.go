@@ -103,6 +103,8 @@ func TestHostileTokensAreRefused(t *testing.T) {
 		"exp null":                     is(claims{"exp": json.RawMessage("null")}),
 		"exp as text":                  is(claims{"exp": "9999999999"}),
 		"exp beyond time":              is(claims{"exp": 1e300}),
+		"exp in the year 30000000":     is(claims{"exp": 1e15}),
+		"authenticated before 1970":    is(claims{"auth_time": -1}),
 		"exp negative":                 is(claims{"exp": -1}),
 		"expired":                      is(claims{"exp": time.Now().Unix() - 60}),
 		"not yet valid":                is(claims{"nbf": time.Now().Unix() + 60}),
