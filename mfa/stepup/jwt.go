@@ -25,9 +25,9 @@ func algorithms() []string {
 	}
 }
 
-// fits reports whether key verifies what is signed with alg. The algorithm
-// never comes from the token alone: with HS256 and a public key as its secret
-// anybody could sign.
+// fits reports whether key, which is a public one, verifies what is signed with alg.
+// The algorithm never comes from the token alone: with HS256 and a public key as
+// its secret anybody could sign.
 func fits(key any, alg string) bool {
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:

@@ -55,7 +55,7 @@ func readKeys(document []byte) (keySet, error) {
 	all := keySet{}
 	for _, raw := range set.Keys[:min(len(set.Keys), maxKeys)] {
 		var k jose.JSONWebKey
-		if err := k.UnmarshalJSON(raw); err != nil || k.KeyID == "" || !k.IsPublic() || k.Use != "" && k.Use != "sig" {
+		if err := k.UnmarshalJSON(raw); err != nil || k.KeyID == "" || k.Use != "" && k.Use != "sig" {
 			continue
 		}
 		if usable(k) {
