@@ -26,6 +26,7 @@ templates:
 provider/internal/engine: provider/authflow
 provider:                 provider/authflow provider/internal/engine templates
 mfa:                      provider/authflow
+mfa/stepup:
 storage/password:
 storage:                  mfa provider provider/authflow storage/password
 storage/storagetest:      mfa provider provider/authflow
@@ -46,6 +47,7 @@ const walls = `
 provider/authflow:        * net/http database/sql
 templates:                * net/http database/sql
 mfa:                      net/http database/sql gorm.io/ github.com/ory/
+mfa/stepup:               gorm.io/ github.com/ory/ github.com/sallyport-id/
 provider/internal/engine: gorm.io/
 provider:                 gorm.io/
 storage/password:         net/http database/sql gorm.io/ github.com/ory/
@@ -56,7 +58,7 @@ cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
 // fenced in.
 const owners = `
 github.com/ory/:         provider/internal/engine
-github.com/go-jose/:     provider provider/internal/engine
+github.com/go-jose/:     mfa/stepup provider provider/internal/engine
 gorm.io/:                storage
 github.com/glebarez/:    storage
 github.com/pressly/:     storage
