@@ -31,12 +31,7 @@ func (u User) claims(granted []string) (map[string]any, error) {
 			names = append(names, s.claims...)
 		}
 	}
-	out, err := u.named(names)
-	if err != nil {
-		return nil, err
-	}
-	out["sub"] = u.Subject
-	return out, nil
+	return u.named(names)
 }
 
 // named returns those of u's claims that are called names.

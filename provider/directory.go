@@ -39,7 +39,8 @@ type Directory interface {
 // A User is one of your users. The zero User cannot sign in.
 type User struct {
 	// Subject identifies the user for ever, and is the sub claim: at most 255
-	// ASCII characters, never given to someone else.
+	// ASCII characters, never given to someone else. Where clients are Pairwise,
+	// at most 159.
 	Subject  string
 	Username string // what the user types, shown on pages and in authenticator apps
 	Disabled bool

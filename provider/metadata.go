@@ -69,6 +69,9 @@ func (p *Provider) newMetadata() metadata {
 		ClaimsParameter:       true,
 		ResponseIss:           true,
 	}
+	if p.config.SubjectKey != nil {
+		m.SubjectTypes = append(m.SubjectTypes, "pairwise")
+	}
 	for _, s := range scopes {
 		m.ScopesSupported = append(m.ScopesSupported, s.name)
 		m.Claims = append(m.Claims, s.claims...)

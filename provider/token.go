@@ -75,19 +75,13 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 	if err != nil {
 		return nil, fmt.Errorf("reading the grant: %w", err)
 	}
-	_, stands, err := p.stands(ctx, g, c)
+	u, stands, err := p.stands(ctx, g, c)
 	if err != nil {
 		return nil, err
 	}
-	e := g.engine()
-	if len(g.Claims.IDToken) > 0 && stands {
-		u, err := p.config.Directory.User(ctx, g.Subject)
-		if err != nil {
-			return nil, fmt.Errorf("reading the user: %w", err)
-		}
-		if e.Claims, err = u.named(g.Claims.IDToken); err != nil {
-			return nil, err
-		}
+	e, err := p.toldOf(ctx, g, c, u)
+	if err != nil {
+		return nil, err
 	}
 	// What no longer stands answers as if revoked; its use is still noticed.
 	e.Revoked = e.Revoked || !stands
@@ -159,6 +153,23 @@ func (p *Provider) reused(r *request, c Client, id string, refusal *engine.Refus
 		return err
 	}
 	return refusal
+}
+
+// toldOf returns g as the engine knows it, with what c is told of its user, who
+// is the zero User if g no longer stands.
+func (p *Provider) toldOf(ctx context.Context, g Grant, c Client, u User) (e *engine.Grant, err error) {
+	e = g.engine()
+	if e.Subject, err = p.subjectFor(ctx, c, g.Subject); err != nil {
+		return nil, err
+	}
+	if e.SessionID, err = p.sidFor(ctx, c, g.SessionID); err != nil {
+		return nil, err
+	}
+	if u.Subject == "" {
+		return e, nil
+	}
+	e.Claims, err = u.named(g.Claims.IDToken)
+	return e, err
 }
 
 // engine returns g as the engine knows it: what its tokens say derives from

@@ -48,6 +48,13 @@ func (p *Provider) userinfo(r *request) (answer, error) {
 		a.header["WWW-Authenticate"] += `, scope="openid"`
 		return a, nil
 	}
+	c, err := p.store.Client(ctx, g.ClientID)
+	if errors.Is(err, ErrNotFound) {
+		return invalid, nil
+	}
+	if err != nil {
+		return answer{}, fmt.Errorf("reading the client: %w", err)
+	}
 	u, err := p.config.Directory.User(ctx, g.Subject)
 	if errors.Is(err, ErrNoUser) || err == nil && u.Disabled {
 		return invalid, nil
@@ -64,6 +71,9 @@ func (p *Provider) userinfo(r *request) (answer, error) {
 		return answer{}, err
 	}
 	maps.Copy(claims, named)
+	if claims["sub"], err = p.subjectFor(ctx, c, g.Subject); err != nil {
+		return answer{}, err
+	}
 	return answer{json: claims}, nil
 }
 
@@ -121,9 +131,9 @@ func (p *Provider) published(ctx context.Context, kid, alg string) (crypto.Publi
 }
 
 // hinted returns the subject of an id_token_hint. It has to be an ID token of
-// ours for this client, and may have expired; it authenticates nobody (OpenID
-// Connect Core section 3.1.2.1).
-func (p *Provider) hinted(ctx context.Context, hint, clientID string) (string, error) {
+// ours for c, and may have expired; it authenticates nobody (OpenID Connect Core
+// section 3.1.2.1). The subject is ours, whatever c knows the user by.
+func (p *Provider) hinted(ctx context.Context, hint string, c Client) (string, error) {
 	bad := engine.Refuse("invalid_request", "id_token_hint is no ID token of ours for this client.")
 	payload, err := engine.Verify(ctx, hint, "JWT", p.published)
 	if errors.Is(err, engine.ErrAccess) {
@@ -132,14 +142,21 @@ func (p *Provider) hinted(ctx context.Context, hint, clientID string) (string, e
 	if err != nil {
 		return "", fmt.Errorf("verifying id_token_hint: %w", err)
 	}
-	var c struct {
+	var says struct {
 		Issuer   string `json:"iss"`
 		Subject  string `json:"sub"`
 		Audience string `json:"aud"`
 	}
-	if err := json.Unmarshal(payload, &c); err != nil ||
-		c.Issuer != p.config.Issuer || c.Audience != clientID || c.Subject == "" {
+	if err := json.Unmarshal(payload, &says); err != nil ||
+		says.Issuer != p.config.Issuer || says.Audience != c.ID {
 		return "", bad
 	}
-	return c.Subject, nil
+	subject, ok, err := p.subjectOf(ctx, c, says.Subject)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", bad // of a time when it knew its users by other names
+	}
+	return subject, nil
 }

@@ -44,7 +44,7 @@ type Client struct {
 // A Grant is what fosite must know of what a user gave a client.
 type Grant struct {
 	ID        string
-	Subject   string
+	Subject   string // this and SessionID: as the client knows them
 	ClientID  string
 	SessionID string
 	Scopes    []string
