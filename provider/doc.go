@@ -73,6 +73,11 @@
 // client learns of a subject by way of an API. An API that has to know the same
 // user from several clients needs them in one sector, or public.
 //
+// Signed userinfo has a typ of its own, userinfo+jwt, which no registry has: an
+// ID token of ours has the typ JWT, and with that userinfo would be taken for an
+// id_token_hint. It has no exp, so that a client that looks at no typ does not
+// take it for an ID token either.
+//
 // Scripts read what is public from anywhere, and token and userinfo from the
 // origins of single-page apps' redirect URIs, which is where their pages are
 // (cors.go). A preflight names no client, so the store is asked for the origin.

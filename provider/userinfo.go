@@ -15,7 +15,8 @@ import (
 )
 
 // userinfo is the userinfo endpoint (OpenID Connect Core section 5.3). It
-// reads and writes nothing.
+// reads and writes nothing. To a client that is registered for it the answer is
+// a JWT; refusals are as RFC 6750 has them all the same.
 func (p *Provider) userinfo(r *request) (answer, error) {
 	ctx := r.Context()
 	token, err := r.bearer()
@@ -71,10 +72,19 @@ func (p *Provider) userinfo(r *request) (answer, error) {
 		return answer{}, err
 	}
 	maps.Copy(claims, named)
-	if claims["sub"], err = p.subjectFor(ctx, c, g.Subject); err != nil {
+	sub, err := p.subjectFor(ctx, c, g.Subject)
+	if err != nil {
 		return answer{}, err
 	}
-	return answer{json: claims}, nil
+	if c.UserinfoAlgorithm == "" {
+		claims["sub"] = sub
+		return answer{json: claims}, nil
+	}
+	jwt, err := p.engine.Userinfo(ctx, c.ID, c.UserinfoAlgorithm, sub, claims)
+	if err != nil {
+		return answer{}, fmt.Errorf("signing userinfo: %w", err)
+	}
+	return answer{data: []byte(jwt), kind: "application/jwt"}, nil
 }
 
 // bearer returns the access token of r: from the header or, of a POST, from

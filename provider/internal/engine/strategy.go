@@ -221,12 +221,12 @@ func (i idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, r fosite
 		return "", fosite.ErrServerError.WithDebug("no OpenID session")
 	}
 	now := time.Now()
-	claims, err := idClaims{
+	claims, err := together(idClaims{
 		Issuer: i.config.Issuer, Subject: u.grant.Subject, Audience: u.client.ID,
 		Expires: now.Add(i.config.IDTokenLifetime).Unix(), IssuedAt: now.Unix(),
 		AuthTime: u.grant.AuthTime.Unix(), Nonce: u.grant.Nonce, ACR: u.grant.ACR, AMR: u.grant.AMR,
 		SessionID: u.grant.SessionID, AccessTokenHash: s.IDTokenClaims().AccessTokenHash,
-	}.with(u.grant.Claims)
+	}, u.grant.Claims)
 	if err != nil {
 		return "", err
 	}
