@@ -43,6 +43,8 @@ type Client struct {
 	Pairwise bool
 	Sector   string
 
+	Claims []ExtraClaim // that it is given without asking
+
 	UserinfoAlgorithm string   // that signs userinfo, RS256 or ES256; empty: it is plain JSON
 	Resources         []string // URIs of the APIs that it may ask tokens for (RFC 8707)
 

@@ -54,8 +54,8 @@ type User struct {
 }
 
 // Claims are what relying parties may learn of a user: the standard claims of
-// OpenID Connect Core section 5.1 by their names, and groups. Empty ones are
-// left out.
+// OpenID Connect Core section 5.1 by their names, groups, and attributes of your
+// own. Empty ones are left out.
 type Claims struct {
 	// Scope profile.
 	Name              string    `json:"name,omitempty"`
@@ -86,6 +86,12 @@ type Claims struct {
 
 	// Scope groups.
 	Groups []string `json:"groups,omitempty"`
+
+	// Attributes are what else is known of the user, by names of your own: values
+	// that encoding/json can write. No scope stands for them; a client gets one
+	// that is registered for it (ExtraClaim). Names of standard claims and
+	// ReservedClaims count for nothing here.
+	Attributes map[string]any `json:"attributes,omitempty"`
 }
 
 // An Address is the address claim of OpenID Connect Core section 5.1.1.

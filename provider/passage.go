@@ -34,8 +34,8 @@ func (t *passage) account() bool { return t.flow.ClientID == "" }
 func (t *passage) scopes() []string { return strings.Fields(t.form.Get("scope")) }
 
 // covered returns the scopes that the user has to allow: those asked for, and
-// those of claims that are asked for by name.
-func (t *passage) covered() []string { return t.asked.claims.covered(t.scopes()) }
+// those of claims that the client gets besides.
+func (t *passage) covered() []string { return t.client.covered(t.asked.claims, t.scopes()) }
 
 // next derives the step.
 func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.moment) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -99,7 +100,8 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
 		return User{}, false, nil
 	}
-	if !p.policy(c).Allows(g.Login.Proofs.Set(), g.Claims.covered(g.Scopes)) {
+	covered := c.covered(g.Claims, g.Scopes)
+	if !p.policy(c).Allows(g.Login.Proofs.Set(), covered) {
 		return User{}, false, nil
 	}
 	if c.FirstParty {
@@ -109,7 +111,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if err != nil {
 		return User{}, false, fmt.Errorf("reading the consent: %w", err)
 	}
-	return u, consent.covers(g.Claims.covered(g.Scopes)), nil
+	return u, consent.covers(covered), nil
 }
 
 // use stores what tokens used up. It is one conditional statement, and so a
@@ -168,7 +170,15 @@ func (p *Provider) toldOf(ctx context.Context, g Grant, c Client, u User) (e *en
 	if u.Subject == "" {
 		return e, nil
 	}
-	e.Claims, err = u.named(g.Claims.IDToken)
+	if e.Claims, err = u.named(g.Claims.IDToken); err != nil {
+		return nil, err
+	}
+	extras, err := c.extras(u, inIDToken)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(e.Claims, extras)
+	e.AccessClaims, err = c.extras(u, inAccessToken)
 	return e, err
 }
 

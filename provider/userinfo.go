@@ -56,22 +56,44 @@ func (p *Provider) userinfo(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("reading the client: %w", err)
 	}
-	u, err := p.config.Directory.User(ctx, g.Subject)
-	if errors.Is(err, ErrNoUser) || err == nil && u.Disabled {
-		return invalid, nil
-	}
-	if err != nil {
-		return answer{}, fmt.Errorf("reading the user: %w", err)
-	}
-	claims, err := u.claims(access.Scopes)
+	u, ok, err := p.subjectNow(ctx, g, c)
 	if err != nil {
 		return answer{}, err
 	}
-	named, err := u.named(g.Claims.UserInfo)
-	if err != nil {
+	if !ok {
+		return invalid, nil
+	}
+	claims, err1 := u.claims(access.Scopes)
+	named, err2 := u.named(g.Claims.UserInfo)
+	extras, err3 := c.extras(u, inUserinfo)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return answer{}, err
 	}
 	maps.Copy(claims, named)
+	maps.Copy(claims, extras)
+	return p.told(ctx, g, c, claims)
+}
+
+// subjectNow returns the user of g, and whether c may hear of them still. Of a
+// client that is given more than it asked for, everything is looked at anew:
+// what it was registered for since may need a consent or a level that it has not.
+func (p *Provider) subjectNow(ctx context.Context, g Grant, c Client) (User, bool, error) {
+	if len(c.Claims) > 0 {
+		return p.stands(ctx, g, c)
+	}
+	u, err := p.config.Directory.User(ctx, g.Subject)
+	if errors.Is(err, ErrNoUser) {
+		return User{}, false, nil
+	}
+	if err != nil {
+		return User{}, false, fmt.Errorf("reading the user: %w", err)
+	}
+	return u, !u.Disabled, nil
+}
+
+// told answers with claims about the user of g in the form that c is registered
+// for.
+func (p *Provider) told(ctx context.Context, g Grant, c Client, claims map[string]any) (answer, error) {
 	sub, err := p.subjectFor(ctx, c, g.Subject)
 	if err != nil {
 		return answer{}, err

@@ -23,6 +23,11 @@ func newClient(id string) provider.Client {
 		ContinuesTo:      []string{"https://www.app.example"},
 		Keys:             []byte(`{"keys":[]}`), KeysURI: "https://app.example/jwks", Pushed: true,
 		Pairwise: true, Sector: "app.example", UserinfoAlgorithm: "ES256",
+		Claims: []provider.ExtraClaim{
+			{Name: "groups"},
+			{Name: "login", From: "preferred_username", In: []string{"id_token", "access_token"}},
+			{Name: "https://app.example/claims", Value: []byte(`{"z": [1, 2.50, "<a>"],  "a": {"b": null}}`)}, // byte for byte
+		},
 		Resources:              []string{"https://api.example"},
 		PostLogoutRedirectURIs: []string{"https://app.example/bye"},
 		BackchannelLogoutURI:   "https://app.example/back", FrontchannelLogoutURI: "https://app.example/front",

@@ -86,7 +86,7 @@ func (h *house) userError(name string, err error) error {
 	case errors.Is(err, storage.ErrUsername):
 		return fmt.Errorf("%q cannot be a username: no spaces, no invisible characters, at most 255 bytes", name)
 	case errors.Is(err, storage.ErrClaims):
-		return errors.New("one of the values holds something that is not text")
+		return errors.New("one of the values holds something that is not text, or an attribute has the name of another claim")
 	}
 	return err
 }

@@ -49,10 +49,13 @@ type Grant struct {
 	SessionID string
 	Scopes    []string
 	Claims    map[string]any // of the user, for ID tokens
-	ACR       string
-	AMR       []string
-	AuthTime  time.Time
-	Nonce     string
+
+	AccessClaims map[string]any // likewise, for JWT access tokens
+
+	ACR      string
+	AMR      []string
+	AuthTime time.Time
+	Nonce    string
 
 	Code        [32]byte
 	CodeExpires time.Time

@@ -201,7 +201,11 @@ func (a accessTokens) GenerateAccessToken(ctx context.Context, r fosite.Requeste
 	if !u.grant.AuthTime.IsZero() {
 		c.AuthTime = u.grant.AuthTime.Unix()
 	}
-	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", c)
+	claims, err := together(c, u.grant.AccessClaims)
+	if err != nil {
+		return "", "", err
+	}
+	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", claims)
 	return token, "", err
 }
 
