@@ -55,6 +55,14 @@
 // there is, what is consented to. So nothing is to be had by name for less. The
 // scopes that are granted stay those that were asked for.
 //
+// What a client is registered for (Client.Claims) it gets without asking, and so
+// without its user reading what was asked for. What a scope stands for needs that
+// scope's consent and floor all the same, at each use anew, since a registration
+// can be younger than a grant; userinfo of such a client looks at that, too. The
+// attributes of a directory are in no scope. The operator who registers a client
+// for one answers for it, and the consent page does not name it. The metadata say
+// nothing of either: claims_supported is about what any client can ask for.
+//
 // Pairwise subjects are the real ones, sealed so that the same is sealed the same
 // each time, and not hashed: both are named by OpenID Connect Core section 8.1,
 // but what was hashed could only be compared. A client sends subjects back, in
