@@ -137,12 +137,12 @@ func (p *Provider) arrive(ctx context.Context, r *request, v url.Values, c Clien
 		return nil, err
 	}
 	t := &passage{form: v, client: c, request: request}
-	if err := p.weigh(t); err != nil {
+	if err := p.weigh(ctx, t); err != nil {
 		return nil, err
 	}
 	hinted := ""
 	if hint := v.Get("id_token_hint"); hint != "" {
-		if hinted, err = p.hinted(ctx, hint, c.ID); err != nil {
+		if hinted, err = p.hinted(ctx, hint, c); err != nil {
 			return nil, err
 		}
 		if t.asked.subject != "" && t.asked.subject != hinted {

@@ -43,10 +43,13 @@ type Client struct {
 	Pushed bool // its authorization requests must be pushed (RFC 9126)
 
 	// Pairwise gives it subjects of its own (OpenID Connect Core section 8.1),
-	// which it shares with the clients of its Sector; empty: the host of its
-	// redirect URIs.
+	// which it shares with the clients of its Sector, a host name; empty: the
+	// host of its redirect URIs, see SectorHost. Config.SubjectKey makes them.
+	// Both change its subjects when they change.
 	Pairwise bool
 	Sector   string
+
+	Claims []ExtraClaim // that it is given without asking
 
 	UserinfoAlgorithm string   // that signs userinfo, RS256 or ES256; empty: it is plain JSON
 	Resources         []string // URIs of the APIs that it may ask tokens for (RFC 8707)

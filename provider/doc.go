@@ -55,6 +55,37 @@
 // there is, what is consented to. So nothing is to be had by name for less. The
 // scopes that are granted stay those that were asked for.
 //
+// What a client is registered for (Client.Claims) it gets without asking, and so
+// without its user reading what was asked for. What a scope stands for needs that
+// scope's consent and floor all the same, at each use anew, since a registration
+// can be younger than a grant; userinfo of such a client looks at that, too. The
+// attributes of a directory are in no scope. The operator who registers a client
+// for one answers for it, and the consent page does not name it. The metadata say
+// nothing of either: claims_supported is about what any client can ask for.
+//
+// Pairwise subjects are the real ones, sealed so that the same is sealed the same
+// each time, and not hashed: both are named by OpenID Connect Core section 8.1,
+// but what was hashed could only be compared. A client sends subjects back, in
+// id_token_hint and in claims; opened, they are judged as those of anyone are,
+// and nothing has to be stored or searched. A pairwise sub that is none of the
+// client's sector is refused, the user's real subject included: what comes of it
+// would tell the client whose it is. The key is apart from the token secrets,
+// because those rotate. The sid of a pairwise client is sealed as well: two
+// clients that compare sids would otherwise learn from one sign-in what their
+// subs keep apart. (Access tokens, codes and refresh tokens name a grant, which
+// is one client's.)
+//
+// Who introspects a token hears of the sub that the token's own client knows, as
+// it stands in that client's JWTs, and for a pairwise client of no username. So
+// it makes no difference whether an API reads tokens or asks about them, and no
+// client learns of a subject by way of an API. An API that has to know the same
+// user from several clients needs them in one sector, or public.
+//
+// Signed userinfo has a typ of its own, userinfo+jwt, which no registry has: an
+// ID token of ours has the typ JWT, and with that userinfo would be taken for an
+// id_token_hint. It has no exp, so that a client that looks at no typ does not
+// take it for an ID token either.
+//
 // Scripts read what is public from anywhere, and token and userinfo from the
 // origins of single-page apps' redirect URIs, which is where their pages are
 // (cors.go). A preflight names no client, so the store is asked for the origin.

@@ -146,7 +146,8 @@ func (p *Provider) granted(ctx context.Context, id, clientID string) (introspect
 }
 
 // describe returns what g says of its user, and whether it stands. What was
-// proven is that of the record, whatever the token says (TK-2).
+// proven is that of the record, whatever the token says (TK-2). Who is told hears
+// of the user by the name that g's client c knows, as in c's own tokens.
 func (p *Provider) describe(ctx context.Context, g Grant, c Client) (introspection, bool, error) {
 	if !g.Revoked.IsZero() || !now().Before(g.Ends) {
 		return introspection{}, false, nil
@@ -155,11 +156,18 @@ func (p *Provider) describe(ctx context.Context, g Grant, c Client) (introspecti
 	if err != nil || !stands {
 		return introspection{}, false, err
 	}
-	return introspection{
-		Subject: g.Subject, Username: u.Username, ACR: g.ACR,
+	i := introspection{
+		Username: u.Username, ACR: g.ACR,
 		AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest().Unix(),
 		Details: json.RawMessage(g.Details),
-	}, true, nil
+	}
+	if i.Subject, err = p.subjectFor(ctx, c, g.Subject); err != nil {
+		return introspection{}, false, err
+	}
+	if c.Pairwise {
+		i.Username = "" // which would say of every sub whose it is
+	}
+	return i, true, nil
 }
 
 // servantStands reports whether the client that got a token for itself still

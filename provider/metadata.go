@@ -28,6 +28,7 @@ type metadata struct {
 	ACRValues             []string `json:"acr_values_supported"`
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+	UserinfoAlgorithms    []string `json:"userinfo_signing_alg_values_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	RevokeAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
 	IntrospectAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
@@ -60,6 +61,7 @@ func (p *Provider) newMetadata() metadata {
 		GrantTypes:            engine.Grants,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgorithms:     []string{"RS256", "ES256"},
+		UserinfoAlgorithms:    []string{"RS256", "ES256"},
 		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
 		RevokeAuthMethods:     []string{"client_secret_basic", "client_secret_post", "none"},
 		IntrospectAuthMethods: []string{"client_secret_basic", "client_secret_post"},
@@ -71,6 +73,9 @@ func (p *Provider) newMetadata() metadata {
 		DetailsTypes:          slices.Sorted(maps.Keys(p.detailsTypes)),
 		ClaimsParameter:       true,
 		ResponseIss:           true,
+	}
+	if p.config.SubjectKey != nil {
+		m.SubjectTypes = append(m.SubjectTypes, "pairwise")
 	}
 	for _, s := range scopes {
 		m.ScopesSupported = append(m.ScopesSupported, s.name)

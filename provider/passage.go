@@ -54,8 +54,8 @@ func (p *Provider) why(t *passage) *templates.Why {
 func (t *passage) scopes() []string { return strings.Fields(t.form.Get("scope")) }
 
 // covered returns the scopes that the user has to allow: those asked for, and
-// those of claims that are asked for by name.
-func (t *passage) covered() []string { return t.asked.claims.covered(t.scopes()) }
+// those of claims that the client gets besides.
+func (t *passage) covered() []string { return t.client.covered(t.asked.claims, t.scopes()) }
 
 // next derives the step.
 func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.moment) }
@@ -97,7 +97,7 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 			return nil, errRedirect
 		}
 	}
-	if err := p.weigh(t); err != nil {
+	if err := p.weigh(ctx, t); err != nil {
 		return nil, err
 	}
 	t.demand.Subject = cmp.Or(form.Get(hintedSubject), t.asked.subject)
@@ -107,12 +107,28 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 
 // weigh finds out what t asks for and what it demands, but for whom it is to be
 // about.
-func (p *Provider) weigh(t *passage) (err error) {
+func (p *Provider) weigh(ctx context.Context, t *passage) (err error) {
 	if t.asked, err = t.client.asks(t.form); err != nil {
 		return err
 	}
 	if t.details, err = p.details(t.form, t.client); err != nil {
 		return err
+	}
+	if t.client.Pairwise {
+		if _, err := p.sectorOf(t.client); err != nil {
+			return err // before anyone has signed in for nothing
+		}
+	}
+	if sub := t.asked.subject; sub != "" {
+		var ok bool
+		if t.asked.subject, ok, err = p.subjectOf(ctx, t.client, sub); err != nil {
+			return err
+		}
+		if !ok {
+			// Not a user's real subject either: by what comes of it a client
+			// could find out whose it is.
+			return engine.Refuse("invalid_request", "claims names a sub that is none of this client's.")
+		}
 	}
 	form := t.form
 	if wide := t.covered(); len(wide) > len(t.scopes()) {

@@ -37,6 +37,13 @@ type Config struct {
 	// random bytes. The first makes; put a new one in front to rotate.
 	Secrets [][]byte
 
+	// SubjectKey makes the subjects and sids of pairwise clients (OpenID Connect
+	// Core section 8.1): at least 32 random bytes, which must never change, or
+	// these clients would know none of their users any more. DB.SubjectKey of
+	// package storage keeps one. Nil: there are no pairwise clients, and no
+	// request of one is answered.
+	SubjectKey []byte
+
 	// Ladder are the levels of authentication, the weakest first. Nil:
 	// authflow.DefaultLadder.
 	Ladder authflow.Ladder
@@ -118,7 +125,8 @@ type Provider struct {
 	handler http.Handler
 	meta    metadata
 
-	detailsTypes detailsTypes
+	detailsTypes   detailsTypes
+	subjects, sids veil // of pairwise clients; zero: there are none
 }
 
 // New returns a Provider, or ErrConfig with the reason.
@@ -160,6 +168,9 @@ func New(c Config) (*Provider, error) {
 	}
 	if p.cookies, err = newCookies(issuer, c.Secrets); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := p.drawVeils(c.SubjectKey); err != nil {
+		return nil, err
 	}
 	p.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, Secrets: c.Secrets,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -84,19 +85,13 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 	if err != nil {
 		return nil, fmt.Errorf("reading the grant: %w", err)
 	}
-	_, stands, err := p.stands(ctx, g, c)
+	u, stands, err := p.stands(ctx, g, c)
 	if err != nil {
 		return nil, err
 	}
-	e := g.engine()
-	if len(g.Claims.IDToken) > 0 && stands {
-		u, err := p.config.Directory.User(ctx, g.Subject)
-		if err != nil {
-			return nil, fmt.Errorf("reading the user: %w", err)
-		}
-		if e.Claims, err = u.named(g.Claims.IDToken); err != nil {
-			return nil, err
-		}
+	e, err := p.toldOf(ctx, g, c, u)
+	if err != nil {
+		return nil, err
 	}
 	// What no longer stands answers as if revoked; its use is still noticed.
 	e.Revoked = e.Revoked || !stands
@@ -114,8 +109,8 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
 		return User{}, false, nil
 	}
-	types := typesOf(g.Details)
-	wants := authflow.Wants{Scopes: g.Claims.covered(g.Scopes), Details: types}
+	covered, types := c.covered(g.Claims, g.Scopes), typesOf(g.Details)
+	wants := authflow.Wants{Scopes: covered, Details: types}
 	if !p.config.policy(c).Allows(g.Login.Proofs.Set(), wants) || !p.permits(c, types) {
 		return User{}, false, nil
 	}
@@ -126,7 +121,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if err != nil {
 		return User{}, false, fmt.Errorf("reading the consent: %w", err)
 	}
-	return u, consent.covers(g.Claims.covered(g.Scopes)), nil
+	return u, consent.covers(covered), nil
 }
 
 // use stores what tokens used up. It is one conditional statement, and so a
@@ -170,6 +165,31 @@ func (p *Provider) reused(r *request, c Client, id string, refusal *engine.Refus
 		return err
 	}
 	return refusal
+}
+
+// toldOf returns g as the engine knows it, with what c is told of its user, who
+// is the zero User if g no longer stands.
+func (p *Provider) toldOf(ctx context.Context, g Grant, c Client, u User) (e *engine.Grant, err error) {
+	e = g.engine()
+	if e.Subject, err = p.subjectFor(ctx, c, g.Subject); err != nil {
+		return nil, err
+	}
+	if e.SessionID, err = p.sidFor(ctx, c, g.SessionID); err != nil {
+		return nil, err
+	}
+	if u.Subject == "" {
+		return e, nil
+	}
+	if e.Claims, err = u.named(g.Claims.IDToken); err != nil {
+		return nil, err
+	}
+	extras, err := c.extras(u, inIDToken)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(e.Claims, extras)
+	e.AccessClaims, err = c.extras(u, inAccessToken)
+	return e, err
 }
 
 // engine returns g as the engine knows it: what its tokens say derives from

@@ -44,6 +44,12 @@
 // back. Grants keep theirs for the same reason, and so that a refresh token used
 // twice is recognised.
 //
+// The key that pairwise subjects are made with lies open in its table, unlike
+// private keys. Whoever reads the database has the users, and with it learns
+// besides which of them a relying party means by a subject: that is little more.
+// Sealed, it would be lost with a sealing key that was taken out too early, and
+// every such relying party would know nobody any more, for good.
+//
 // Text from strangers may hold what PostgreSQL refuses in text: zero bytes,
 // invalid UTF-8. An ID like that is not found. A nonce and a challenge come back
 // byte for byte and are bytes. Words that are only shown are cleaned. The key of

@@ -65,7 +65,7 @@ func serve(ctx context.Context, conf config.Config, log *slog.Logger, started fu
 	if err != nil {
 		return err
 	}
-	p, err := h.provider(proxies.ClientAddress)
+	p, err := h.provider(ctx, proxies.ClientAddress)
 	if err != nil {
 		return err
 	}

@@ -45,16 +45,19 @@ type Client struct {
 // A Grant is what fosite must know of what a user gave a client.
 type Grant struct {
 	ID        string
-	Subject   string
+	Subject   string // this and SessionID: as the client knows them
 	ClientID  string
 	SessionID string
 	Scopes    []string
 	Claims    map[string]any // of the user, for ID tokens
-	ACR       string
-	AMR       []string
-	AuthTime  time.Time
-	Nonce     string
-	Details   json.RawMessage // RFC 9396; empty: none
+
+	AccessClaims map[string]any // likewise, for JWT access tokens
+
+	ACR      string
+	AMR      []string
+	AuthTime time.Time
+	Nonce    string
+	Details  json.RawMessage // RFC 9396; empty: none
 
 	Code        [32]byte
 	CodeExpires time.Time

@@ -202,7 +202,11 @@ func (a accessTokens) GenerateAccessToken(ctx context.Context, r fosite.Requeste
 	if !u.grant.AuthTime.IsZero() {
 		c.AuthTime = u.grant.AuthTime.Unix()
 	}
-	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", c)
+	claims, err := together(c, u.grant.AccessClaims)
+	if err != nil {
+		return "", "", err
+	}
+	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", claims)
 	return token, "", err
 }
 
@@ -222,12 +226,12 @@ func (i idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, r fosite
 		return "", fosite.ErrServerError.WithDebug("no OpenID session")
 	}
 	now := time.Now()
-	claims, err := idClaims{
+	claims, err := together(idClaims{
 		Issuer: i.config.Issuer, Subject: u.grant.Subject, Audience: u.client.ID,
 		Expires: now.Add(i.config.IDTokenLifetime).Unix(), IssuedAt: now.Unix(),
 		AuthTime: u.grant.AuthTime.Unix(), Nonce: u.grant.Nonce, ACR: u.grant.ACR, AMR: u.grant.AMR,
 		SessionID: u.grant.SessionID, AccessTokenHash: s.IDTokenClaims().AccessTokenHash,
-	}.with(u.grant.Claims)
+	}, u.grant.Claims)
 	if err != nil {
 		return "", err
 	}

@@ -184,6 +184,7 @@ type Client struct {
 	Pushed       string   `yaml:"pushed_requests"`
 	SubjectType  string   `yaml:"subject_type"`
 	Sector       string   `yaml:"sector"`
+	Claims       []Claim  `yaml:"claims"`
 	UserinfoAlg  string   `yaml:"userinfo_algorithm"`
 	Resources    []string `yaml:"resources"`
 	DetailsTypes []string `yaml:"authorization_details_types"`
@@ -195,6 +196,14 @@ type Client struct {
 
 	secrets []Secret // read from SecretFiles
 	jwks    Secret   // read from JWKSFile
+}
+
+// A Claim is one that a client is given without asking.
+type Claim struct {
+	Name  string   `yaml:"name"`
+	From  string   `yaml:"from"`
+	Value any      `yaml:"value"`
+	In    []string `yaml:"in"`
 }
 
 // Default returns what a file that says nothing means. It lacks what only the

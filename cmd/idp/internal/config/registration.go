@@ -38,22 +38,11 @@ func checkSubjects(r *report, c provider.Client) {
 		r.add("sector", "has a meaning with subject_type: pairwise only")
 	case c.Pairwise && c.Type == provider.Service:
 		r.add("subject_type", "pairwise is about people, and a service client acts for itself")
-	case c.Pairwise && c.Sector == "" && len(hosts(c.RedirectURIs)) != 1:
-		r.add("sector", "is needed: the redirect URIs have not one host, after which the sector could be named")
+	case c.Pairwise && c.SectorHost() == "":
+		r.add("sector", "is needed: the redirect URIs have not one host of the client's own, after which the sector could be named")
 	case c.Sector != "" && !sectorName(c.Sector):
 		r.add("sector", "%q is no host name", c.Sector)
 	}
-}
-
-// hosts returns the hosts of uris, each once.
-func hosts(uris []string) (all []string) {
-	for _, s := range uris {
-		u, err := url.Parse(s)
-		if err == nil && !slices.Contains(all, u.Hostname()) {
-			all = append(all, u.Hostname())
-		}
-	}
-	return all
 }
 
 func sectorName(s string) bool {
