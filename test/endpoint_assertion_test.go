@@ -255,7 +255,8 @@ func (s *stage) varied(t *testing.T, path, name string, is variation) {
 	for claim, v := range is.claims {
 		claims = but(claims, claim, v)
 	}
-	a := ask(t, s, send(t, path, both(asking[path], asserted(is.sign(t, claims)), is.also), is.headers...))
+	assertion := is.sign(t, claims)
+	a := ask(t, s, send(t, path, both(asking[path], asserted(assertion), is.also), is.headers...))
 	if a.says() != is.want {
 		t.Errorf("%s at %s: %s, want %s", name, path, a.says(), is.want)
 	}
@@ -265,6 +266,14 @@ func (s *stage) varied(t *testing.T, path, name string, is variation) {
 	}
 	if a.header.Get("Cache-Control") != "no-store" || a.status != http.StatusOK && len(a.json(t)) != 2 {
 		t.Errorf("%s at %s: got %v\n%s", name, path, a.header, a.body)
+	}
+	// LG-2; and a refused one can still be good for whoever reads it.
+	log := s.said()
+	if sig := assertion[strings.LastIndexByte(assertion, '.')+1:]; len(sig) > 20 && strings.Contains(log+a.body, sig) {
+		t.Errorf("%s at %s: the assertion is in the log or the answer", name, path)
+	}
+	if is.want == unknown && !strings.Contains(log, `"cause":"provider: the client did not authenticate: `) {
+		t.Errorf("%s at %s: the log does not say why:\n%s", name, path, log)
 	}
 	jti, ok := claims["jti"].(string)
 	if !ok || jti == "" || len(jti) > 256 {

@@ -103,10 +103,7 @@ func TestKeysAreNotFetchedFromWithin(t *testing.T) {
 			if strings.Contains(a.body, host) || strings.Contains(a.body, "prohibited") {
 				t.Errorf("%s: the answer says what the server can reach: %s", host, a.body)
 			}
-			s.mu.Lock()
-			log := s.log.String()
-			s.log.Reset()
-			s.mu.Unlock()
+			log := s.said()
 			if !strings.Contains(log, "the keys of client keyed") || !strings.Contains(log, reason) {
 				t.Errorf("%s: the log does not say %q:\n%s", host, reason, log)
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -105,7 +106,9 @@ func words(f *pflag.FlagSet, into *[]string, name, usage string) {
 // file adds a flag whose value is what stands in a file.
 func file(f *pflag.FlagSet, into *[]byte, name, usage string) {
 	f.Func(name, usage, func(path string) (err error) {
-		*into, err = os.ReadFile(path)
+		if *into, err = os.ReadFile(path); err == nil && len(*into) == 0 {
+			return errors.New("it is empty")
+		}
 		return err
 	})
 }
@@ -219,6 +222,7 @@ type clientView struct {
 	InitiateURI  string     `json:"initiate_login_uri,omitempty"`
 	ContinuesTo  []string   `json:"continues_to,omitempty"`
 	Keys         string     `json:"keys,omitempty"` // by value, or where they are
+	KeyIDs       []string   `json:"key_ids,omitempty"`
 	Pushed       string     `json:"pushed_requests"`
 	SubjectType  string     `json:"subject_type"`
 	Sector       string     `json:"sector,omitempty"`
@@ -243,6 +247,7 @@ func viewClient(r provider.Client) clientView {
 	}
 	if len(r.Keys) > 0 {
 		v.Keys = "by value"
+		v.KeyIDs, _ = provider.CheckKeys(r.Keys) // was in order when it was registered
 	}
 	if r.Pushed {
 		v.Pushed = "required"
@@ -319,7 +324,7 @@ func (c *cli) clientShow() *cobra.Command {
 						{"introspects", yesNo(v.Introspects)},
 						{"algorithm", v.Algorithm}, {"floor", v.Floor}, {"initiate login", v.InitiateURI},
 						{"continues to", strings.Join(v.ContinuesTo, " ")},
-						{"keys", v.Keys}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
+						{"keys", keysOf(v)}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
 						{"userinfo signed by", v.UserinfoAlg}, {"resources", strings.Join(v.Resources, " ")},
 						{"after logout", strings.Join(v.PostLogout, " ")},
 						{"back-channel logout", v.Backchannel}, {"front-channel logout", v.Frontchannel}, {"created", moment(r.Created)},
@@ -332,6 +337,18 @@ func (c *cli) clientShow() *cobra.Command {
 			})
 		},
 	}
+}
+
+// keysOf says where a client has its keys, and what they are called.
+func keysOf(v clientView) string {
+	if len(v.KeyIDs) == 0 {
+		return v.Keys
+	}
+	var names []string
+	for _, id := range v.KeyIDs {
+		names = append(names, cmp.Or(id, "(one without a kid)"))
+	}
+	return v.Keys + ": " + strings.Join(names, ", ")
 }
 
 func (c *cli) clientRemove() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
@@ -178,6 +179,11 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 	for name, s := range h.config.Scopes {
 		floors[name] = s.Floor
 	}
+	// What is for this machine alone may ask the apps on it for their keys.
+	var within []netip.Prefix
+	if h.config.OnLoopback() {
+		within = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
 	l := h.config.Lifetimes
 	return provider.New(provider.Config{
 		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys,
@@ -187,7 +193,8 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 			AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
 		},
-		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
+		InsecureNetworks: within,
+		Pages:            set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
 	})
 }
 
