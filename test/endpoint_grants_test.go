@@ -148,7 +148,9 @@ func (s *stage) registerOwners(t *testing.T, keysURI string) {
 		GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"}}
 	for id, is := range map[string]func(*provider.Client){
 		"secretive": func(c *provider.Client) { c.Secrets = []provider.Hash{hash(appSecret)} },
-		"keyed":     func(c *provider.Client) { c.Keys = jwks(t, theKeys()["ES256"].jwk(t)) },
+		"keyed": func(c *provider.Client) { // though there be a secret, which is not to be registered beside them
+			c.Keys, c.Secrets = jwks(t, theKeys()["ES256"].jwk(t)), []provider.Hash{hash(appSecret)}
+		},
 		"published": func(c *provider.Client) { c.KeysURI = keysURI },
 		"public": func(c *provider.Client) {
 			c.Type, c.GrantTypes = provider.SPA, []string{"authorization_code", "refresh_token"}
