@@ -170,8 +170,12 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	p.log.Log(r.Context(), level, "request refused", "request_id", r.id, "method", r.Method,
-		"path", r.URL.Path, "status", status, "address", r.address, "error", err)
+	attrs := []any{"request_id", r.id, "method", r.Method,
+		"path", r.URL.Path, "status", status, "address", r.address, "error", err}
+	if refusal != nil && refusal.Cause != nil {
+		attrs = append(attrs, "cause", refusal.Cause)
+	}
+	p.log.Log(r.Context(), level, "request refused", attrs...)
 	a := answer{status: status, header: map[string]string{}}
 	if status == http.StatusServiceUnavailable {
 		a.header["Retry-After"] = "5"

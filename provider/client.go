@@ -7,16 +7,16 @@ type Client struct {
 	ID      string
 	Name    string // shown to people
 	Type    ClientType
-	Secrets []Hash // SHA-256 of its secrets, the newest first; none for a public client
+	Secrets []Hash // SHA-256 of its secrets, the newest first; none for a public client or one with keys
 
 	RedirectURIs []string // compared as strings; see ClientType for the exception
 	Scopes       []string // it may ask for
 	GrantTypes   []string // authorization_code, refresh_token, client_credentials
 
 	FirstParty   bool   // ours: consent is not asked
-	PKCEOptional bool   // may leave PKCE out; only for a client with a secret
+	PKCEOptional bool   // may leave PKCE out; not for a public client
 	OpaqueTokens bool   // access tokens are opaque; otherwise JWTs (RFC 9068)
-	Introspects  bool   // may ask what tokens of others say (RFC 7662); only for a client with a secret
+	Introspects  bool   // may ask what tokens of others say (RFC 7662); not for a public client
 	Algorithm    string // that signs its tokens: RS256 or ES256; empty: RS256
 	Floor        string // the least level of its sign-ins; empty: Config.Floor
 
@@ -35,8 +35,11 @@ type Client struct {
 	ContinuesTo []string
 
 	// Keys are its public keys for private_key_jwt, a JWK Set (RFC 7517 section
-	// 5); KeysURI is where it publishes them instead. A client with either
-	// authenticates in no other way. Both empty: it has none.
+	// 5) that CheckKeys finds in order. KeysURI is where it publishes them
+	// instead: an https URI at a public address (Config.InsecureNetworks),
+	// fetched again after five minutes, or at most once a minute for a key that
+	// is new; while it cannot be, they are used for an hour. A client with
+	// either authenticates in no other way. Both empty: it has none.
 	Keys    []byte
 	KeysURI string
 
@@ -86,5 +89,5 @@ const (
 // HasKeys reports whether the client authenticates by keys of its own.
 func (c Client) HasKeys() bool { return len(c.Keys) > 0 || c.KeysURI != "" }
 
-// Public reports whether the client has no secret to keep.
+// Public reports whether the client is not able to keep a secret or a key.
 func (c Client) Public() bool { return c.Type == SPA || c.Type == Native }

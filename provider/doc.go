@@ -86,6 +86,21 @@
 // id_token_hint. It has no exp, so that a client that looks at no typ does not
 // take it for an ID token either.
 //
+// A client with keys of its own authenticates by an assertion (private_key_jwt,
+// assertion.go), and in no other way: a secret beside them would be the easier
+// way in. The audience is the issuer or the token endpoint's URL, whichever
+// endpoint is asked, as one string or an array of that one, which is how the
+// common JWT packages of Go write one audience. With a second audience an
+// assertion would be as good in someone else's hands, so none is taken; nor is
+// the URL of another endpoint, which RFC 9126 section 2 would allow and FAPI
+// 2.0 forbids. It is good for five minutes at most, with ten seconds for clocks
+// that differ, and once: it is used up by a statement of its own after all else
+// about it was found right, so that a forged one burns nothing, and before what
+// it buys is looked at. A failure in between costs the client a new assertion,
+// which it makes itself. Keys that it publishes are fetched as package fetch
+// says. Where the store or that fetch fails, the answer is 503: the client is
+// not told that it is somebody else.
+//
 // Scripts read what is public from anywhere, and token and userinfo from the
 // origins of single-page apps' redirect URIs, which is where their pages are
 // (cors.go). A preflight names no client, so the store is asked for the origin.

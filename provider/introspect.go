@@ -33,8 +33,8 @@ type introspection struct {
 	Details json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 section 9.2
 }
 
-// introspect is the introspection endpoint (RFC 7662). It reads and writes
-// nothing.
+// introspect is the introspection endpoint (RFC 7662). It reads, and writes
+// nothing but that an assertion was used.
 //
 // Who may ask is registered. Others are told so, with 403: they are known, so
 // that 401 would send them to authenticate again, and the RFC has no code of

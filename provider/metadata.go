@@ -30,8 +30,11 @@ type metadata struct {
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
 	UserinfoAlgorithms    []string `json:"userinfo_signing_alg_values_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	RevokeAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevokeAuthAlgs        []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectAuthAlgs    []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	Claims                []string `json:"claims_supported"`
 	ClaimTypes            []string `json:"claim_types_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
@@ -43,6 +46,9 @@ type metadata struct {
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
 }
+
+// confidential are the ways in which clients that are not public authenticate.
+var confidential = []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
 
 // methods are those that can be proven here.
 var methods = authflow.Of(authflow.Password, authflow.OTP, authflow.Recovery)
@@ -62,9 +68,9 @@ func (p *Provider) newMetadata() metadata {
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgorithms:     []string{"RS256", "ES256"},
 		UserinfoAlgorithms:    []string{"RS256", "ES256"},
-		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
-		RevokeAuthMethods:     []string{"client_secret_basic", "client_secret_post", "none"},
-		IntrospectAuthMethods: []string{"client_secret_basic", "client_secret_post"},
+		TokenAuthMethods:      append(slices.Clone(confidential), "none"),
+		RevokeAuthMethods:     append(slices.Clone(confidential), "none"),
+		IntrospectAuthMethods: confidential,
 		Claims:                []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"},
 		ClaimTypes:            []string{"normal"},
 		Prompts:               []string{"none", "login", "consent", "select_account"},
@@ -77,6 +83,10 @@ func (p *Provider) newMetadata() metadata {
 	if p.config.SubjectKey != nil {
 		m.SubjectTypes = append(m.SubjectTypes, "pairwise")
 	}
+	for _, alg := range assertionAlgorithms {
+		m.TokenAuthAlgs = append(m.TokenAuthAlgs, string(alg))
+	}
+	m.RevokeAuthAlgs, m.IntrospectAuthAlgs = m.TokenAuthAlgs, m.TokenAuthAlgs
 	for _, s := range scopes {
 		m.ScopesSupported = append(m.ScopesSupported, s.name)
 		m.Claims = append(m.Claims, s.claims...)

@@ -8,14 +8,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/gorilla/mux"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
+	"github.com/sallyport-id/sallyport/provider/internal/fetch"
 	"github.com/sallyport-id/sallyport/templates"
 )
 
@@ -71,6 +74,13 @@ type Config struct {
 	// nobody is told.
 	Notify func(ctx context.Context, n Notice)
 
+	// InsecureNetworks may be reached although they are not public, where a
+	// client says that it is there: its KeysURI. Whoever registers a client
+	// can then have this server send requests to what answers in them. With
+	// loopback (127.0.0.0/8, ::1/128) among them, such a URI may be http there.
+	// Nil: public addresses alone.
+	InsecureNetworks []netip.Prefix
+
 	// ClientAddress says where a request comes from. Nil: the peer of the
 	// connection; behind a proxy that is the proxy.
 	ClientAddress func(r *http.Request) string
@@ -117,6 +127,7 @@ type Provider struct {
 	issuer  *url.URL
 	store   Store
 	engine  *engine.Engine
+	keys    *fetch.Cache[[]jose.JSONWebKey] // of clients, by Client.KeysURI
 	pages   *templates.Set
 	log     *slog.Logger
 	cookies cookies
@@ -184,6 +195,11 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	p.keys = fetch.NewCache(fetch.NewClient(c.InsecureNetworks...), "application/jwk-set+json, application/json",
+		func(set []byte) ([]jose.JSONWebKey, error) {
+			keys, _, err := readKeys(set)
+			return keys, err
+		})
 	if p.origin, err = sameOrigin(issuer); err != nil {
 		return nil, err
 	}
@@ -211,6 +227,11 @@ func (c Config) check() error {
 	case min(c.Lifetimes.Session, c.Lifetimes.Idle, c.Lifetimes.Code, c.Lifetimes.AccessToken,
 		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.Once) < 0:
 		return fmt.Errorf("%w: Lifetimes must not be negative", ErrConfig)
+	}
+	for _, n := range c.InsecureNetworks {
+		if !n.IsValid() {
+			return fmt.Errorf("%w: InsecureNetworks has one that is none", ErrConfig)
+		}
 	}
 	if err := c.policy(Client{}).Check(); err != nil {
 		return fmt.Errorf("%w: Ladder and floors: %w", ErrConfig, err)

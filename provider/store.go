@@ -90,6 +90,12 @@ type Store interface {
 	// second time, or what was never there, is no error.
 	RevokeGrant(ctx context.Context, id string, now time.Time) error
 
+	// SpendAssertion notes that the client assertion with this key was used.
+	// Of any number of calls with one key one succeeds, the others get
+	// ErrSpent, in a transaction too, which can go on. It may be forgotten
+	// once expires has passed.
+	SpendAssertion(ctx context.Context, key Hash, expires time.Time) error
+
 	// Record writes e to the audit trail. In a transaction it is written if
 	// and only if the rest is.
 	Record(ctx context.Context, e Event) error

@@ -7,8 +7,8 @@
 //
 // Whatever can race is decided by one statement. A code, a recovery code, a
 // version, a generation is used up by an UPDATE whose WHERE says what must still
-// be so, and whose count of rows says who won. Nothing is read first and
-// written then, except under a lock.
+// be so, and whose count of rows says who won; an assertion by an INSERT under
+// its key. Nothing is read first and written then, except under a lock.
 //
 // What must be read before it can be written is locked by reading it: in a
 // transaction, Flow, Account and Misses take the row FOR UPDATE. An Account or

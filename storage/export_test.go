@@ -29,7 +29,7 @@ const Retries = retries
 func Rows() []any {
 	return []any{
 		&clientRow{}, &flowRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
-		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{},
+		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{}, &assertionRow{},
 	}
 }
 

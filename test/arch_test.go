@@ -24,7 +24,8 @@ const layers = `
 provider/authflow:
 templates:
 provider/internal/engine: provider/authflow
-provider:                 provider/authflow provider/internal/engine templates
+provider/internal/fetch:
+provider:                 provider/authflow provider/internal/engine provider/internal/fetch templates
 mfa:                      provider/authflow
 mfa/stepup:
 storage/password:
@@ -49,6 +50,7 @@ templates:                * net/http database/sql
 mfa:                      net/http database/sql gorm.io/ github.com/ory/
 mfa/stepup:               gorm.io/ github.com/ory/ github.com/sallyport-id/
 provider/internal/engine: gorm.io/
+provider/internal/fetch:  database/sql gorm.io/ github.com/ory/
 provider:                 gorm.io/
 storage/password:         net/http database/sql gorm.io/ github.com/ory/
 cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
@@ -59,6 +61,8 @@ cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
 const owners = `
 github.com/ory/:         provider/internal/engine
 github.com/go-jose/:     mfa/stepup provider provider/internal/engine
+code.dny.dev/ssrf:       provider/internal/fetch
+github.com/santhosh-tekuri/: provider
 gorm.io/:                storage
 github.com/glebarez/:    storage
 github.com/pressly/:     storage

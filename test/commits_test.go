@@ -96,6 +96,18 @@ func TestEachEndpointIsOneTransaction(t *testing.T) {
 		exactly("revoking it once more", 0, func() { s.giveBack(appClient, first) })
 		exactly("introspecting it", 0, func() { s.inspect(access) })
 
+		// An assertion is used up by a commit of its own, and by none if it is wrong.
+		s.register(keyed("keyed", jwks(t, theKeys()["ES256"].jwk(t))))
+		by := func(path string, v url.Values) func() {
+			return func() { ask(t, s, send(t, path, both(asking[path], v))) }
+		}
+		right := proof(t, "keyed")
+		exactly("a service's token, by a secret", 0, by("/token", values("client_id", "api", "client_secret", appSecret)))
+		exactly("a service's token, by an assertion", 1, by("/token", right))
+		exactly("introspecting, by an assertion", 1, by("/introspect", proof(t, "keyed")))
+		exactly("an assertion once more", 0, by("/token", right))
+		exactly("a wrong assertion", 0, by("/token", proof(t, "nobody")))
+
 		// A silent re-login: 1.
 		exactly("authorize, signed in", 1, func() { b.open(issuer + "/authorize?" + v.Encode()) })
 		if b.page.url.Host != "app.example" || !b.page.url.Query().Has("code") {

@@ -16,8 +16,8 @@ func given(claims ...provider.ExtraClaim) provider.Client {
 	return provider.Client{ID: "given", Name: "Given", Type: provider.SPA, FirstParty: true, RedirectURIs: []string{appURL}, Claims: claims}
 }
 
-// asking is a request of that client for these scopes.
-func asking(scope string) url.Values {
+// askingFor is a request of that client for these scopes.
+func askingFor(scope string) url.Values {
 	return with(with(authorization(), "client_id", "given"), "scope", scope)
 }
 
@@ -61,7 +61,7 @@ func TestARegisteredClaimGoesWhereItIsSentTo(t *testing.T) {
 		} {
 			s.register(given(is.claims...))
 			s.register(func() provider.Client { c := given(is.claims...); c.ID, c.OpaqueTokens = "opaque", true; return c }())
-			tokens := ask(t, s, send(t, "/token", with(exchange(s.code(asking("openid offline_access"))), "client_id", "given")))
+			tokens := ask(t, s, send(t, "/token", with(exchange(s.code(askingFor("openid offline_access"))), "client_id", "given")))
 			for _, when := range []string{"at first", "after a refresh"} {
 				info := s.userinfo(tokens.text(t, "access_token")).json(t)
 				delete(info, "sub")
@@ -75,7 +75,7 @@ func TestARegisteredClaimGoesWhereItIsSentTo(t *testing.T) {
 				}
 				tokens = ask(t, s, send(t, "/token", with(refresh(tokens.text(t, "refresh_token")), "client_id", "given")))
 			}
-			opaque := ask(t, s, send(t, "/token", with(exchange(s.code(with(asking("openid"), "client_id", "opaque"))), "client_id", "opaque")))
+			opaque := ask(t, s, send(t, "/token", with(exchange(s.code(with(askingFor("openid"), "client_id", "opaque"))), "client_id", "opaque")))
 			if got := userClaims(t, opaque.text(t, "id_token")); len(got)+len(is.idToken) > 0 && !equal(got, is.idToken) {
 				t.Errorf("%s, beside an opaque token: got %v, want %v", name, got, is.idToken)
 			}
@@ -83,7 +83,7 @@ func TestARegisteredClaimGoesWhereItIsSentTo(t *testing.T) {
 		// Without openid there are neither ID token nor userinfo; an API's token
 		// is one all the same.
 		s.register(given(provider.ExtraClaim{Name: "badge", In: provider.Places}))
-		tokens := ask(t, s, send(t, "/token", with(exchange(s.code(asking("profile"))), "client_id", "given")))
+		tokens := ask(t, s, send(t, "/token", with(exchange(s.code(askingFor("profile"))), "client_id", "given")))
 		if tokens.json(t)["id_token"] != nil || !equal(accessClaims(t, tokens.text(t, "access_token")), map[string]any{"badge": 17.0}) {
 			t.Errorf("without openid: %v", tokens.json(t))
 		}
@@ -116,7 +116,7 @@ func TestNoClaimTakesThePlaceOfWhatATokenSaysOfItself(t *testing.T) {
 			c := given(claims...)
 			c.UserinfoAlgorithm = signed
 			s.register(c)
-			v := with(asking("openid"), "nonce")
+			v := with(askingFor("openid"), "nonce")
 			tokens := ask(t, s, send(t, "/token", with(exchange(s.code(v)), "client_id", "given")))
 			info := s.userinfo(tokens.text(t, "access_token"))
 			all = []map[string]any{claimsOf(t, tokens.text(t, "id_token")), claimsOf(t, tokens.text(t, "access_token"))}
@@ -165,11 +165,11 @@ func TestARegisteredClaimIsNotHadForLessThanItsScope(t *testing.T) {
 		}
 		s.register(asked())
 		s.allow("sub-alice", "given", "openid", "offline_access")
-		tokens := ask(t, s, send(t, "/token", with(exchange(s.code(asking("openid offline_access"))), "client_id", "given")))
+		tokens := ask(t, s, send(t, "/token", with(exchange(s.code(askingFor("openid offline_access"))), "client_id", "given")))
 
 		mail := provider.ExtraClaim{Name: "mail", From: "email"}
 		s.register(asked(mail, provider.ExtraClaim{Name: "department"}, provider.ExtraClaim{Name: "const", Value: json.RawMessage("1")}))
-		if got := silent(asking("openid"), cookies); got != "→app consent_required" {
+		if got := silent(askingFor("openid"), cookies); got != "→app consent_required" {
 			t.Errorf("silently: %s", got)
 		}
 		// Of what was granted before nothing more is told, and no more given.
@@ -180,7 +180,7 @@ func TestARegisteredClaimIsNotHadForLessThanItsScope(t *testing.T) {
 		if a := ask(t, s, send(t, "/token", again)); a.says() != "400 invalid_grant" {
 			t.Errorf("a refresh, before it was allowed: %s", a.says())
 		}
-		s.browser.open(issuer + "/authorize?" + asking("openid offline_access").Encode())
+		s.browser.open(issuer + "/authorize?" + askingFor("openid offline_access").Encode())
 		s.browser.at("consent", http.StatusOK)
 		if !s.browser.page.says("scope.email") || s.browser.page.says("scope.phone") || s.browser.page.says("scope.profile") {
 			t.Errorf("the page says %s", s.browser.page.text())
@@ -202,31 +202,31 @@ func TestARegisteredClaimIsNotHadForLessThanItsScope(t *testing.T) {
 		}
 		// A constant in the place of a claim tells nothing of the user.
 		s.register(asked(mail, provider.ExtraClaim{Name: "phone_number", Value: json.RawMessage(`"+1"`)}))
-		if got := silent(asking("openid"), cookies); got != "→app code" {
+		if got := silent(askingFor("openid"), cookies); got != "→app code" {
 			t.Errorf("with a constant: %s", got)
 		}
 		// Nor is anything told where nothing is given.
 		s.register(asked(mail, provider.ExtraClaim{Name: "name"}))
 		s.allow("sub-alice", "given", "groups")
 		for scope, want := range map[string]string{"groups": "→app code", "openid": "→app consent_required"} {
-			if got := silent(asking(scope), cookies); got != want {
+			if got := silent(askingFor(scope), cookies); got != want {
 				t.Errorf("%s: %s, want %s", scope, got, want)
 			}
 		}
 		s.register(asked(mail, provider.ExtraClaim{Name: "name", In: []string{"access_token"}}))
-		if got := silent(asking("groups"), cookies); got != "→app consent_required" {
+		if got := silent(askingFor("groups"), cookies); got != "→app consent_required" {
 			t.Errorf("in the access token, without openid: %s", got)
 		}
 		// The floor of phone: bob has a password only.
 		bob := newBrowser(t, s.net)
 		s.register(given())
-		bob.open(issuer + "/authorize?" + asking("openid").Encode())
+		bob.open(issuer + "/authorize?" + askingFor("openid").Encode())
 		bob.password("bob")
 		for want, claims := range map[string][]provider.ExtraClaim{
 			"→app code": {mail}, "→app interaction_required": {{Name: "tel", From: "phone_number"}},
 		} {
 			s.register(given(claims...))
-			if got := silent(asking("openid"), bob.cookies()); got != want {
+			if got := silent(askingFor("openid"), bob.cookies()); got != want {
 				t.Errorf("bob, %v: %s, want %s", claims, got, want)
 			}
 		}
@@ -239,7 +239,7 @@ func TestRegisteredAndRequestedClaimsGoTogether(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
 		s := newDesk(t, dsn)
 		s.register(given(provider.ExtraClaim{Name: "name", From: "email"}, provider.ExtraClaim{Name: "groups"}))
-		v := with(asking("openid profile"), "claims", `{"id_token":{"name":null,"email":null}}`)
+		v := with(askingFor("openid profile"), "claims", `{"id_token":{"name":null,"email":null}}`)
 		tokens := ask(t, s, send(t, "/token", with(exchange(s.code(v)), "client_id", "given")))
 		want := map[string]any{"name": "alice@example.org", "email": "alice@example.org", "groups": []any{"staff"}}
 		if got := userClaims(t, tokens.text(t, "id_token")); !equal(got, want) {

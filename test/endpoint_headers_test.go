@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -463,6 +464,7 @@ func TestAProviderNeedsAllOfItsParts(t *testing.T) {
 		"a code too long":          func(c *provider.Config) { c.Lifetimes.Code = 61e9 },
 		"no such floor":            func(c *provider.Config) { c.Floor = "higher" },
 		"no such scope's":          func(c *provider.Config) { c.ScopeFloors = map[string]authflow.Floor{"email": {Level: "higher"}} },
+		"a network that is none":   func(c *provider.Config) { c.InsecureNetworks = make([]netip.Prefix, 1) },
 		"a lifetime below nothing": func(c *provider.Config) { c.Lifetimes.AccessToken = -1 },
 	} {
 		c := whole

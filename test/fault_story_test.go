@@ -194,7 +194,7 @@ func (p *patient) give(step string) {
 // any other one happened before it failed makes no difference.
 var writes = []string{
 	"CreateFlow", "SaveFlow", "SaveSession", "EndSession", "EndSessions", "SaveConsent", "RevokeConsent",
-	"CreateGrant", "SpendCode", "RotateGrant", "RevokeGrant", "Record", "SaveAccount",
+	"CreateGrant", "SpendCode", "RotateGrant", "RevokeGrant", "SpendAssertion", "Record", "SaveAccount",
 	"ReplaceRecoveryCodes", "UseRecoveryCode", "SaveMisses", "commit",
 }
 

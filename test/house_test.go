@@ -140,6 +140,14 @@ func (h *house) told() (kinds []provider.NoticeKind) {
 	return kinds
 }
 
+// said returns what was logged since it was last asked.
+func (h *house) said() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.log.Reset()
+	return h.log.String()
+}
+
 // register stores a client.
 func (h *house) register(c provider.Client) {
 	h.t.Helper()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -109,7 +110,9 @@ func words(f *pflag.FlagSet, into *[]string, name, usage string) {
 // file adds a flag whose value is what stands in a file.
 func file(f *pflag.FlagSet, into *[]byte, name, usage string) {
 	f.Func(name, usage, func(path string) (err error) {
-		*into, err = os.ReadFile(path)
+		if *into, err = os.ReadFile(path); err == nil && len(*into) == 0 {
+			return errors.New("it is empty")
+		}
 		return err
 	})
 }
@@ -225,6 +228,7 @@ type clientView struct {
 	InitiateURI  string      `json:"initiate_login_uri,omitempty"`
 	ContinuesTo  []string    `json:"continues_to,omitempty"`
 	Keys         string      `json:"keys,omitempty"` // by value, or where they are
+	KeyIDs       []string    `json:"key_ids,omitempty"`
 	Pushed       string      `json:"pushed_requests"`
 	SubjectType  string      `json:"subject_type"`
 	Sector       string      `json:"sector,omitempty"`
@@ -257,6 +261,7 @@ func viewClient(r provider.Client) clientView {
 	}
 	if len(r.Keys) > 0 {
 		v.Keys = "by value"
+		v.KeyIDs, _ = provider.CheckKeys(r.Keys) // was in order when it was registered
 	}
 	if r.Pushed {
 		v.Pushed = "required"
@@ -334,7 +339,7 @@ func (c *cli) clientShow() *cobra.Command {
 						{"algorithm", v.Algorithm}, {"floor", v.Floor}, {"max age", v.MaxAge}, {"max age of the factor", v.FactorMaxAge},
 						{"initiate login", v.InitiateURI},
 						{"continues to", strings.Join(v.ContinuesTo, " ")},
-						{"keys", v.Keys}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
+						{"keys", keysOf(v)}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
 						{"claims", claimWords(v.Claims)},
 						{"userinfo signed by", v.UserinfoAlg}, {"resources", strings.Join(v.Resources, " ")},
 						{"authorization details", strings.Join(v.DetailsTypes, " ")},
@@ -349,6 +354,18 @@ func (c *cli) clientShow() *cobra.Command {
 			})
 		},
 	}
+}
+
+// keysOf says where a client has its keys, and what they are called.
+func keysOf(v clientView) string {
+	if len(v.KeyIDs) == 0 {
+		return v.Keys
+	}
+	var names []string
+	for _, id := range v.KeyIDs {
+		names = append(names, cmp.Or(id, "(one without a kid)"))
+	}
+	return v.Keys + ": " + strings.Join(names, ", ")
 }
 
 func (c *cli) clientRemove() *cobra.Command {

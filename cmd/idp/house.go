@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
@@ -192,6 +193,11 @@ func (h *house) provider(ctx context.Context, address func(*http.Request) string
 	for uri, f := range h.config.Resources {
 		resources[uri] = f.Record()
 	}
+	// What is for this machine alone may ask the apps on it for their keys.
+	var within []netip.Prefix
+	if h.config.OnLoopback() {
+		within = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
 	l := h.config.Lifetimes
 	return provider.New(provider.Config{
 		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys,
@@ -203,7 +209,8 @@ func (h *house) provider(ctx context.Context, address func(*http.Request) string
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
 			Once: time.Duration(l.Once),
 		},
-		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
+		InsecureNetworks: within,
+		Pages:            set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
 	})
 }
 

@@ -202,6 +202,11 @@ func (f *FaultyStore) RevokeGrant(ctx context.Context, id string, now time.Time)
 	return f.do("RevokeGrant", func() error { return f.s.RevokeGrant(ctx, id, now) })
 }
 
+// SpendAssertion does so.
+func (f *FaultyStore) SpendAssertion(ctx context.Context, key provider.Hash, expires time.Time) error {
+	return f.do("SpendAssertion", func() error { return f.s.SpendAssertion(ctx, key, expires) })
+}
+
 // Record does so.
 func (f *FaultyStore) Record(ctx context.Context, e provider.Event) error {
 	return f.do("Record", func() error { return f.s.Record(ctx, e) })

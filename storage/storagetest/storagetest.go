@@ -36,6 +36,7 @@ func TestStore(t *testing.T, open func(t *testing.T) provider.Store) {
 		{"session", sessionCases},
 		{"consent", consentCases},
 		{"grant", grantCases},
+		{"assertion", assertionCases},
 		{"event", eventCases},
 		{"atomically", atomicCases},
 	} {

@@ -74,6 +74,9 @@ func IsLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() || host == "localhost"
 }
 
+// OnLoopback reports whether the issuer is for this machine alone: http.
+func (c Config) OnLoopback() bool { return strings.HasPrefix(c.Issuer, "http://") }
+
 // Base returns the path that the provider is mounted under, without a slash at
 // its end.
 func (c Config) Base() string {

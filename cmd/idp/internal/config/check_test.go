@@ -35,6 +35,9 @@ clients:
     secret_sha256: [9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a09]
 `
 
+// jwks is the public key of RFC 7517 appendix A.1.
+const jwks = `{"keys":[{"kty":"EC","crv":"P-256","kid":"2026-a","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
+
 // spoiled returns good with the value at each path (as a.b.0.c) replaced by
 // the YAML beside it, or removed where that is empty.
 func spoiled(t *testing.T, changes ...string) string {
@@ -91,6 +94,8 @@ func load(t *testing.T, text string, environ ...string) (config.Config, config.P
 }
 
 func TestAGoodConfigurationIsAccepted(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "jwks.json")
+	write(t, keys, jwks)
 	for _, changes := range [][]string{
 		nil,
 		{"issuer", "https://example.com/login"},
@@ -107,6 +112,9 @@ func TestAGoodConfigurationIsAccepted(t *testing.T) {
 		{"clients.0.userinfo_algorithm", "ES256"},
 		{"clients.0.claims", "[{name: groups}, {name: n, from: name, in: [access_token, userinfo]}, {name: 'https://a.example/b', value: {c: [1, 2.5, null, true]}}]"},
 		{"clients.0.claims", "[{name: groups, in: [access_token]}]", "clients.0.scopes", "[reports]"},
+		{"clients.0.secret_sha256", "", "clients.0.jwks_file", keys},
+		{"clients.2.secret_sha256", "", "clients.2.jwks_uri", "https://robot.example.com:8443/jwks.json"},
+		{"issuer", "http://127.0.0.1:9000", "clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://localhost:3000/jwks"},
 		{"clients.0.continues_to", "[https://www.example.com, 'https://x.example.com:8443']"},
 		{"database.sqlite", "", "database.postgres", "postgresql://u:p@db:5432/idp?sslmode=disable"},
 		{"database.sqlite", "", "database.postgres", "postgres://db/idp"},
@@ -129,6 +137,9 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 	write(t, filepath.Join(dir, "empty"), "\n")
 	write(t, filepath.Join(dir, "short"), "hunter2")
 	write(t, filepath.Join(dir, "huge.png"), strings.Repeat("x", 300<<10))
+	write(t, filepath.Join(dir, "public"), jwks)
+	write(t, filepath.Join(dir, "private"), strings.Replace(jwks, `"kid"`, `"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kid"`, 1))
+	write(t, filepath.Join(dir, "nokeys"), `{"keys":[]}`)
 
 	const k32 = "kKJzVYJtF+lnQq1Hn5NSGgsUYPPBwNbrOnv6bhHRVzE="
 	cases := 0
@@ -288,6 +299,15 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 		{"clients[0].algorithm", "not one of RS256, ES256", []string{"clients.0.algorithm", "none"}},
 		{"clients[0].algorithm", "not one of RS256, ES256", []string{"clients.0.algorithm", "HS256"}},
 		{"clients[0].access_tokens", "not one of jwt, opaque", []string{"clients.0.access_tokens", "paseto"}},
+		{"clients[0].jwks_file", "no JWK Set", []string{"clients.0.secret_sha256", "", "clients.0.jwks_file", dir + "/short"}},
+		{"clients[0].jwks_file", "key 1 is private: it has the member d", []string{"clients.0.secret_sha256", "", "clients.0.jwks_file", dir + "/private"}},
+		{"clients[0].jwks_file", "there is no key", []string{"clients.0.secret_sha256", "", "clients.0.jwks_file", dir + "/nokeys"}},
+		{"clients[0].jwks_uri", "no secret beside them", []string{"clients.0.jwks_uri", "https://wiki.example.com/jwks"}},
+		{"clients[0].jwks_uri", "leave one out", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "https://a.example/", "clients.0.jwks_file", dir + "/public"}},
+		{"clients[1].jwks_uri", "keeps no private key", []string{"clients.1.jwks_uri", "https://app.example.com/jwks"}},
+		{"clients[0].jwks_uri", "over http anyone", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://wiki.example.com/jwks"}},
+		{"clients[0].jwks_uri", "over http anyone", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://127.0.0.1/jwks"}},
+		{"clients[0].jwks_uri", "no URL with a host", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "file:///etc/passwd"}},
 		{"clients[1].introspects", "needs a secret", []string{"clients.1.introspects", "true"}},
 		{"clients[0].introspects", "is text where", []string{"clients.0.introspects", "'maybe'"}},
 		{"clients[1].floor", "nobody could reach", []string{"clients.1.floor", "phr"}},

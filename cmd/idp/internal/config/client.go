@@ -154,7 +154,7 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 			r.add("initiate_login_uri", "%q %s", u, reason)
 		}
 	}
-	checkKeys(r, c)
+	conf.checkKeys(r, c)
 	checkSubjects(r, c)
 	checkClaims(r, c)
 	checkResources(r, c)

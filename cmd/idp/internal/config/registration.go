@@ -10,7 +10,7 @@ import (
 
 // checkKeys judges the keys of a client (OpenID Connect Registration section
 // 2).
-func checkKeys(r *report, c provider.Client) {
+func (conf Config) checkKeys(r *report, c provider.Client) {
 	if !c.HasKeys() {
 		return
 	}
@@ -22,10 +22,21 @@ func checkKeys(r *report, c provider.Client) {
 	case len(c.Keys) > 0 && c.KeysURI != "":
 		r.add("jwks_uri", "stands beside jwks_file; leave one out")
 	}
-	if c.KeysURI != "" {
-		if reason := webProblem(c.KeysURI); reason != "" {
-			r.add("jwks_uri", "%q %s", c.KeysURI, reason)
+	if len(c.Keys) > 0 {
+		if _, err := provider.CheckKeys(c.Keys); err != nil {
+			r.add("jwks_file", "%s", strings.TrimPrefix(err.Error(), provider.ErrKeys.Error()+": "))
 		}
+	}
+	if c.KeysURI == "" {
+		return
+	}
+	u, err := url.Parse(c.KeysURI)
+	reason := webProblem(c.KeysURI)
+	if err == nil && u.Scheme == "http" && !(conf.OnLoopback() && IsLoopback(u.Hostname())) {
+		reason = "must begin with https://: over http anyone on the way could put in keys of their own"
+	}
+	if reason != "" {
+		r.add("jwks_uri", "%q %s", c.KeysURI, reason)
 	}
 }
 
