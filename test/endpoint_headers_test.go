@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -462,6 +463,8 @@ func TestAProviderNeedsAllOfItsParts(t *testing.T) {
 		"a code too long":          func(c *provider.Config) { c.Lifetimes.Code = 61e9 },
 		"no such floor":            func(c *provider.Config) { c.Floor = "higher" },
 		"no such scope's":          func(c *provider.Config) { c.ScopeFloors = map[string]string{"email": "higher"} },
+		"a request_uri too long":   func(c *provider.Config) { c.Lifetimes.Pushed = 10*time.Minute + 1 },
+		"a request_uri too short":  func(c *provider.Config) { c.Lifetimes.Pushed = time.Second - 1 },
 		"a lifetime below nothing": func(c *provider.Config) { c.Lifetimes.AccessToken = -1 },
 	} {
 		c := whole
