@@ -184,6 +184,7 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 		Secrets: secrets, Ladder: h.config.Ladder(), Floor: h.config.Floor, ScopeFloors: floors,
 		Lifetimes: provider.Lifetimes{
 			Session: time.Duration(l.Session), Idle: time.Duration(l.SessionIdle), Code: time.Duration(l.Code),
+			Pushed:      time.Duration(l.Pushed),
 			AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
 		},
