@@ -47,6 +47,7 @@ var (
 	errMalformed   = errors.New("provider: malformed request")
 	errClient      = errors.New("provider: unknown client")
 	errRedirect    = errors.New("provider: redirect URI not registered")
+	errStale       = errors.New("provider: no such pushed request, any more or of this client")
 	errUnavailable = errors.New("provider: not done; it can be tried again")
 )
 
@@ -163,6 +164,8 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 		fault, status = templates.FaultClient, http.StatusBadRequest
 	case errors.Is(err, errRedirect):
 		fault, status = templates.FaultRedirect, http.StatusBadRequest
+	case errors.Is(err, errStale):
+		fault, status = templates.FaultStale, http.StatusBadRequest
 	case errors.Is(err, errUnavailable), errors.Is(err, ErrBusy), errors.Is(err, ErrConflict), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		fault, status = templates.FaultBusy, http.StatusServiceUnavailable
 	}

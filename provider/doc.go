@@ -11,12 +11,13 @@
 //
 // # One request on its way
 //
-//	GET /authorize   authorize.go   check the request, begin a flow in memory
+//	POST /par        pushed.go      check the request, keep it under a name for the browser
+//	GET /authorize   authorize.go   check the request, or the one that is named; begin a flow in memory
 //	                                granted at once: issue; a page is needed: store it, 303 to it
 //	GET /flow/{id}   flow.go        load, derive the step, show its page
 //	POST /flow/{id}  step.go        load, derive the step, verify, apply, derive again
 //	                                granted: issue; otherwise store it, 303 to its page
-//	                 issue.go       end the flow, write session and grant, make the code
+//	                 issue.go       end the flow, write session and grant, spend what was pushed, make the code
 //	                 back.go        the answer to the client: by redirect, or posted
 //	POST /token      token.go       load the grant, let the engine judge, spend the code
 //	POST /introspect introspect.go  load the grant, say what the token is worth now
@@ -111,4 +112,24 @@
 // its form and is allowed by its hash; where no script runs there is a button.
 // Its form leads nowhere but to the client. What no form can carry unchanged is
 // refused by a redirect, before anyone has signed in.
+//
+// A pushed request (RFC 9126) is judged by the function that judges what a
+// browser brings, check, when it is pushed and again each time it is opened:
+// the client may have changed. Beside a request_uri only client_id counts, and
+// it must be that of who pushed; nothing else that stands in the URL is looked
+// at, not even to refuse it.
+//
+// A request_uri is good for 90 seconds, and spent when a code is made of it, in
+// the same transaction. A browser comes at once or not at all, so the time is
+// for a slow phone and a page that is loaded twice; who finds the name later, in
+// a history or a log, finds nothing. Spent when it is opened, it would be lost
+// to a reload, a second tab or a browser that looks ahead. So any number of
+// flows may begin with it, each as if the browser had brought the request then
+// (max_age is measured from there), and go on when the name has expired. Of
+// these the first that is granted has the code; the others find the request
+// spent, whichever page they are at, and say that the sign-in is finished. An
+// answer with an error spends nothing.
+//
+// A request_uri that opens nothing is a page, without a redirect: where to go
+// back to stands in the request, and there is none.
 package provider

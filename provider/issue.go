@@ -76,6 +76,9 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 			return answer{}, err
 		}
 	}
+	if err := p.spend(ctx, r, t); err != nil {
+		return answer{}, err
+	}
 	grant := p.newGrant(r.now, t, s, g)
 	code, err := p.engine.Issue(ctx, t.request, grant.ID, g)
 	if err != nil {

@@ -20,6 +20,7 @@ type metadata struct {
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	PushedEndpoint        string   `json:"pushed_authorization_request_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ScopesSupported       []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -43,7 +44,8 @@ type metadata struct {
 	DetailsTypes          []string `json:"authorization_details_types_supported,omitempty"` // RFC 9396 section 10
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
-	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`       // request objects by reference; a pushed request is none (RFC 9126 section 5)
+	RequirePushed         bool     `json:"require_pushed_authorization_requests"` // of every client; those that must are registered so
 	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
 }
 
@@ -61,6 +63,7 @@ func (p *Provider) newMetadata() metadata {
 		UserinfoEndpoint:      p.url("/userinfo"),
 		RevocationEndpoint:    p.url("/revoke"),
 		IntrospectionEndpoint: p.url("/introspect"),
+		PushedEndpoint:        p.url("/par"), // authenticates as the token endpoint does, and has no list of its own (RFC 9126 section 2)
 		JWKSURI:               p.url("/jwks.json"),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         responseModes,

@@ -24,6 +24,7 @@ type passage struct {
 	request *engine.Request // nil until parsed, and on the way to the account pages
 	asked   asked
 	details details
+	spent   bool // a code has been made of the pushed request that it came of
 	demand  authflow.Demand
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
@@ -57,8 +58,15 @@ func (t *passage) scopes() []string { return strings.Fields(t.form.Get("scope"))
 // those of claims that the client gets besides.
 func (t *passage) covered() []string { return t.client.covered(t.asked.claims, t.scopes()) }
 
-// next derives the step.
-func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.moment) }
+// next derives the step. A pushed request ends with the first of its flows that
+// is granted: whoever is on the way in another one need not go on.
+func (t *passage) next() (authflow.Step, error) {
+	step, err := t.flow.State.Next(t.moment)
+	if err == nil && t.spent {
+		return authflow.Denied, ErrSpent
+	}
+	return step, err
+}
 
 // policy returns what is required of the requests of client.
 func (c Config) policy(client Client) authflow.Policy {
@@ -101,6 +109,9 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 		return nil, err
 	}
 	t.demand.Subject = cmp.Or(form.Get(hintedSubject), t.asked.subject)
+	if t.spent, err = p.spent(ctx, f); err != nil {
+		return nil, err
+	}
 	r.lang = p.pages.Language(form.Get("ui_locales"), r.Header.Get("Accept-Language"))
 	return t, p.observe(ctx, r, t)
 }

@@ -93,6 +93,7 @@ type Lifetimes struct {
 	Session     time.Duration // of a session at most; 12 h
 	Idle        time.Duration // of a session that nothing is asked of; 1 h
 	Code        time.Duration // of an authorization code; 60 s, which is also the most
+	Pushed      time.Duration // of a request_uri, until a browser has come with it; 90 s, from 1 s to 10 min
 	AccessToken time.Duration // 10 min
 	IDToken     time.Duration // 10 min
 	RefreshIdle time.Duration // of a refresh token that is not used; 14 days
@@ -105,7 +106,7 @@ func (l Lifetimes) withDefaults() Lifetimes {
 		d    *time.Duration
 		zero time.Duration
 	}{
-		{&l.Session, 12 * time.Hour}, {&l.Idle, time.Hour}, {&l.Code, time.Minute},
+		{&l.Session, 12 * time.Hour}, {&l.Idle, time.Hour}, {&l.Code, time.Minute}, {&l.Pushed, 90 * time.Second},
 		{&l.AccessToken, 10 * time.Minute}, {&l.IDToken, 10 * time.Minute},
 		{&l.RefreshIdle, 14 * 24 * time.Hour}, {&l.Refresh, 90 * 24 * time.Hour},
 		{&l.Once, 2 * time.Minute},
@@ -224,6 +225,8 @@ func (c Config) check() error {
 		return missing("Keys")
 	case c.Lifetimes.Code > time.Minute:
 		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
+	case c.Lifetimes.Pushed != 0 && (c.Lifetimes.Pushed < time.Second || c.Lifetimes.Pushed > 10*time.Minute):
+		return fmt.Errorf("%w: Lifetimes.Pushed must be from a second to 10 minutes", ErrConfig)
 	case min(c.Lifetimes.Session, c.Lifetimes.Idle, c.Lifetimes.Code, c.Lifetimes.AccessToken,
 		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.Once) < 0:
 		return fmt.Errorf("%w: Lifetimes must not be negative", ErrConfig)
@@ -333,6 +336,7 @@ func (p *Provider) routes() {
 
 	on("GET", "/authorize", page, p.authorize)
 	on("POST", "/authorize", page, p.authorizePosted)
+	on("POST", "/par", api, p.push)
 	open(apps, base+"/token", p.token, "POST")
 	open(apps, base+"/userinfo", p.userinfo, "GET", "POST")
 	on("POST", "/revoke", api, p.revoke)

@@ -47,6 +47,16 @@ type Store interface {
 	// with one version, one fails.
 	SaveFlow(ctx context.Context, f Flow) error
 
+	// CreatePushed stores p, whose ID is new.
+	CreatePushed(ctx context.Context, p PushedRequest) error
+	// Pushed returns the pushed request, expired or spent or not, until it is
+	// swept.
+	Pushed(ctx context.Context, id Hash) (PushedRequest, error)
+	// SpendPushed marks a pushed request as used. Of any number of calls one
+	// succeeds; the others get ErrSpent, and so does who spends what is not
+	// there. Whether it has expired is for the caller to see.
+	SpendPushed(ctx context.Context, id Hash, now time.Time) error
+
 	// Session returns the session whose cookie has this hash. An ended one is
 	// not found; whether it has expired is for the caller to see. In a
 	// transaction it is locked: who stores it again undoes nobody else's
@@ -118,11 +128,23 @@ type Flow struct {
 	Request  string
 	ClientID string // empty for a sign-in to the account pages
 	Session  string // ID of the session whose proofs it began with; empty: none
+	Pushed   Hash   // ID of the pushed request that it came of; zero: the browser brought it
 
 	State  authflow.Flow
 	Ending Ending // how it ended; empty while it has not
 
 	Expires time.Time // when it may be swept
+}
+
+// A PushedRequest is an authorization request that a client has sent itself,
+// before the browser comes with its name, the request_uri (RFC 9126).
+type PushedRequest struct {
+	ID       Hash // of the request_uri
+	ClientID string
+	Request  string    // as in Flow
+	Expires  time.Time // from then on no flow begins with it
+	Kept     time.Time // when it may be swept: no flow that began with it is left
+	Spent    time.Time // when a code was made of it; zero: not yet
 }
 
 // An Ending is how a flow ended.

@@ -28,7 +28,7 @@ const Retries = retries
 // Rows are one of each row.
 func Rows() []any {
 	return []any{
-		&clientRow{}, &flowRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
+		&clientRow{}, &flowRow{}, &pushedRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
 		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{}, &assertionRow{},
 	}
 }

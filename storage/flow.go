@@ -16,6 +16,7 @@ type flowRow struct {
 	Request   string
 	ClientID  string
 	SessionID string
+	Pushed    []byte // empty: none
 	Subject   string
 	Epoch     string
 	Proofs    document[authflow.Proofs]
@@ -32,13 +33,14 @@ type flowRow struct {
 func (flowRow) TableName() string { return "flows" }
 
 func newFlowRow(f provider.Flow, version int64) *flowRow {
-	return &flowRow{
+	row := &flowRow{
 		ID:        f.ID,
 		Version:   version,
 		Browser:   f.Browser[:],
 		Request:   f.Request,
 		ClientID:  f.ClientID,
 		SessionID: f.Session,
+		Pushed:    []byte{},
 		Subject:   f.State.Login.Subject,
 		Epoch:     f.State.Login.Epoch,
 		Proofs:    document[authflow.Proofs]{f.State.Login.Proofs},
@@ -50,9 +52,15 @@ func newFlowRow(f provider.Flow, version int64) *flowRow {
 		Ending:    string(f.Ending),
 		Expires:   stamp(f.Expires),
 	}
+	if f.Pushed != (provider.Hash{}) {
+		row.Pushed = f.Pushed[:]
+	}
+	return row
 }
 
 func (r flowRow) flow() provider.Flow {
+	var pushed provider.Hash
+	copy(pushed[:], r.Pushed)
 	return provider.Flow{
 		ID:       r.ID,
 		Version:  r.Version,
@@ -60,6 +68,7 @@ func (r flowRow) flow() provider.Flow {
 		Request:  r.Request,
 		ClientID: r.ClientID,
 		Session:  r.SessionID,
+		Pushed:   pushed,
 		State: authflow.Flow{
 			Login:    authflow.Login{Subject: r.Subject, Epoch: r.Epoch, Proofs: r.Proofs.is},
 			Pinned:   r.Pinned,

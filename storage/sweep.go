@@ -18,6 +18,7 @@ type expiry struct {
 // sweep costs what it removes and not what is there.
 var expiries = []expiry{
 	{table: "flows", key: "id", where: "expires < @now"},
+	{table: "pushed_requests", key: "id", where: "kept < @now"},
 	{table: "sessions", key: "id", where: "expires < @now"},
 	// A grant is made with its code and no refresh token yet.
 	{table: "grants", key: "id", where: "expires < @now AND code_expires < @now"},

@@ -46,7 +46,7 @@ func TestWhatHasExpiredIsSweptAndNothingElse(t *testing.T) {
 		if err != nil || n != 8 {
 			t.Errorf("swept %d, %v, want 8", n, err)
 		}
-		want := map[string]int64{"flows": 2, "sessions": 2, "grants": 4, "mfa_misses": 2, "mfa_accounts": 3, "events": 2, "assertions": 2}
+		want := map[string]int64{"flows": 2, "pushed_requests": 2, "sessions": 2, "grants": 4, "mfa_misses": 2, "mfa_accounts": 3, "events": 2, "assertions": 2}
 		for table, want := range want {
 			if got := rows(t, d, table); got != want {
 				t.Errorf("%s has %d rows left, want %d", table, got, want)
@@ -107,7 +107,7 @@ func TestTablesStayBounded(t *testing.T) {
 					n, err = d.Sweep(t.Context(), now.Add(time.Minute), 50)
 					must(t, err)
 				}
-				for _, table := range []string{"flows", "sessions", "grants", "mfa_misses", "events", "assertions"} {
+				for _, table := range []string{"flows", "pushed_requests", "sessions", "grants", "mfa_misses", "events", "assertions"} {
 					most[table] = max(most[table], rows(t, d, table))
 				}
 			}
@@ -190,6 +190,7 @@ func fill(t *testing.T, d *storage.DB, id string, expires time.Time) {
 	must(t, d.Atomically(t.Context(), func(ctx context.Context) error {
 		return errors.Join(
 			d.CreateFlow(ctx, flow(id, expires)),
+			d.CreatePushed(ctx, provider.PushedRequest{ID: cookie, ClientID: "app", Kept: expires, Spent: noon}),
 			d.SaveSession(ctx, provider.Session{ID: id, Cookie: cookie, Login: authflow.Login{Subject: "anna"}, Expires: expires}),
 			d.CreateGrant(ctx, grant(id, expires)),
 			d.SpendAssertion(ctx, cookie, expires),

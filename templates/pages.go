@@ -136,6 +136,7 @@ const (
 	FaultBadRequest  Fault = "bad_request"
 	FaultClient      Fault = "client"   // unknown client_id
 	FaultRedirect    Fault = "redirect" // redirect_uri not registered
+	FaultStale       Fault = "stale"    // request_uri that opens nothing, any more or at all
 	FaultNotFound    Fault = "not_found"
 	FaultMethod      Fault = "method" // method not allowed
 	FaultTooLarge    Fault = "too_large"
@@ -257,7 +258,7 @@ func (p Ended) kind() Ending {
 
 func (p Error) fault() Fault {
 	switch p.Fault {
-	case FaultBadRequest, FaultClient, FaultRedirect, FaultNotFound, FaultMethod, FaultTooLarge,
+	case FaultBadRequest, FaultClient, FaultRedirect, FaultStale, FaultNotFound, FaultMethod, FaultTooLarge,
 		FaultCrossOrigin, FaultCookies, FaultBusy:
 		return p.Fault
 	}

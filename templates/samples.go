@@ -85,6 +85,8 @@ func samples() []sample {
 		{"error-bad-request", Error{FaultBadRequest, far, "c7k2m9x4"}},
 		{"error-client", Error{FaultClient, App{}, "c7k2m9x4"}},
 		{"error-redirect", Error{FaultRedirect, App{}, "c7k2m9x4"}},
+		{"error-stale", Error{FaultStale, wiki, "c7k2m9x4"}},
+		{"error-stale-bare", Error{FaultStale, App{Name: "Northwind Wiki"}, "c7k2m9x4"}},
 		{"error-not-found", Error{FaultNotFound, App{}, ""}},
 		{"error-method", Error{FaultMethod, App{}, "c7k2m9x4"}},
 		{"error-too-large", Error{FaultTooLarge, App{}, "c7k2m9x4"}},

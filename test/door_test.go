@@ -54,6 +54,7 @@ OPTIONS /jwks.json                          | 204               | 204           
 OPTIONS /token                              | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 OPTIONS /userinfo                           | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 POST /authorize                             | →/authorize       | →/authorize        | →/authorize        | →/authorize       | →/authorize        | →/authorize        | →/authorize        | →/authorize       | →/authorize
+POST /par                                   | 201               | 201                | 201                | 201               | 201                | 201                | 201                | 201               | 201
 POST /token                                 | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant
 POST /revoke                                | 200               | 200                | 200                | 200               | 200                | 200                | 200                | 200               | 200
 POST /introspect                            | 200               | 200                | 200                | 200               | 200                | 200                | 200                | 200               | 200
@@ -260,7 +261,7 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 	}
 	form := url.Values{"step": {step}}
 	switch {
-	case path == "/authorize":
+	case path == "/authorize", path == "/par":
 		form = authorization()
 	case path == "/token":
 		form = exchange(v.flow)
@@ -292,7 +293,7 @@ func (c *corridor) bearing(r *http.Request, v *visitor) *http.Request {
 	switch r.URL.Path {
 	case "/userinfo":
 		r.Header.Set("Authorization", "Bearer "+v.cookieValue())
-	case "/token", "/revoke":
+	case "/par", "/token", "/revoke":
 		r.Header.Set("Authorization", basic("app", appSecret))
 	case "/introspect":
 		r.Header.Set("Authorization", basic("api", appSecret))

@@ -11,8 +11,8 @@ import (
 	"github.com/sallyport-id/sallyport/provider/authflow"
 )
 
-// given is a client of ours that is registered for claims.
-func given(claims ...provider.ExtraClaim) provider.Client {
+// giving is a client of ours that is registered for claims.
+func giving(claims ...provider.ExtraClaim) provider.Client {
 	return provider.Client{ID: "given", Name: "Given", Type: provider.SPA, FirstParty: true, RedirectURIs: []string{appURL}, Claims: claims}
 }
 
@@ -59,8 +59,8 @@ func TestARegisteredClaimGoesWhereItIsSentTo(t *testing.T) {
 			"an attribute's disguise": {[]provider.ExtraClaim{{Name: "mail", From: "email"}, {Name: "nick", From: "nickname"}, {Name: "all", From: "attributes"}},
 				m{"mail": "alice@example.org"}, m{"mail": "alice@example.org"}, nil},
 		} {
-			s.register(given(is.claims...))
-			s.register(func() provider.Client { c := given(is.claims...); c.ID, c.OpaqueTokens = "opaque", true; return c }())
+			s.register(giving(is.claims...))
+			s.register(func() provider.Client { c := giving(is.claims...); c.ID, c.OpaqueTokens = "opaque", true; return c }())
 			tokens := ask(t, s, send(t, "/token", with(exchange(s.code(askingFor("openid offline_access"))), "client_id", "given")))
 			for _, when := range []string{"at first", "after a refresh"} {
 				info := s.userinfo(tokens.text(t, "access_token")).json(t)
@@ -82,7 +82,7 @@ func TestARegisteredClaimGoesWhereItIsSentTo(t *testing.T) {
 		}
 		// Without openid there are neither ID token nor userinfo; an API's token
 		// is one all the same.
-		s.register(given(provider.ExtraClaim{Name: "badge", In: provider.Places}))
+		s.register(giving(provider.ExtraClaim{Name: "badge", In: provider.Places}))
 		tokens := ask(t, s, send(t, "/token", with(exchange(s.code(askingFor("profile"))), "client_id", "given")))
 		if tokens.json(t)["id_token"] != nil || !equal(accessClaims(t, tokens.text(t, "access_token")), map[string]any{"badge": 17.0}) {
 			t.Errorf("without openid: %v", tokens.json(t))
@@ -113,7 +113,7 @@ func TestNoClaimTakesThePlaceOfWhatATokenSaysOfItself(t *testing.T) {
 		s.people.change("alice", func(u *provider.User) { u.Claims.Attributes = evil })
 		names := func(claims []provider.ExtraClaim, signed string) (all []map[string]any) {
 			t.Helper()
-			c := given(claims...)
+			c := giving(claims...)
 			c.UserinfoAlgorithm = signed
 			s.register(c)
 			v := with(askingFor("openid"), "nonce")
@@ -159,7 +159,7 @@ func TestARegisteredClaimIsNotHadForLessThanItsScope(t *testing.T) {
 			return ask(t, s, get(t, "/authorize?"+with(v, "prompt", "none").Encode(), "Cookie", cookies)).says()
 		}
 		asked := func(claims ...provider.ExtraClaim) provider.Client {
-			c := given(claims...)
+			c := giving(claims...)
 			c.FirstParty = false
 			return c
 		}
@@ -219,13 +219,13 @@ func TestARegisteredClaimIsNotHadForLessThanItsScope(t *testing.T) {
 		}
 		// The floor of phone: bob has a password only.
 		bob := newBrowser(t, s.net)
-		s.register(given())
+		s.register(giving())
 		bob.open(issuer + "/authorize?" + askingFor("openid").Encode())
 		bob.password("bob")
 		for want, claims := range map[string][]provider.ExtraClaim{
 			"→app code": {mail}, "→app interaction_required": {{Name: "tel", From: "phone_number"}},
 		} {
-			s.register(given(claims...))
+			s.register(giving(claims...))
 			if got := silent(askingFor("openid"), bob.cookies()); got != want {
 				t.Errorf("bob, %v: %s, want %s", claims, got, want)
 			}
@@ -238,7 +238,7 @@ func TestARegisteredClaimIsNotHadForLessThanItsScope(t *testing.T) {
 func TestRegisteredAndRequestedClaimsGoTogether(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
 		s := newDesk(t, dsn)
-		s.register(given(provider.ExtraClaim{Name: "name", From: "email"}, provider.ExtraClaim{Name: "groups"}))
+		s.register(giving(provider.ExtraClaim{Name: "name", From: "email"}, provider.ExtraClaim{Name: "groups"}))
 		v := with(askingFor("openid profile"), "claims", `{"id_token":{"name":null,"email":null}}`)
 		tokens := ask(t, s, send(t, "/token", with(exchange(s.code(v)), "client_id", "given")))
 		want := map[string]any{"name": "alice@example.org", "email": "alice@example.org", "groups": []any{"staff"}}

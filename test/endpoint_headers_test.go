@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -465,6 +466,8 @@ func TestAProviderNeedsAllOfItsParts(t *testing.T) {
 		"no such floor":            func(c *provider.Config) { c.Floor = "higher" },
 		"no such scope's":          func(c *provider.Config) { c.ScopeFloors = map[string]authflow.Floor{"email": {Level: "higher"}} },
 		"a network that is none":   func(c *provider.Config) { c.InsecureNetworks = make([]netip.Prefix, 1) },
+		"a request_uri too long":   func(c *provider.Config) { c.Lifetimes.Pushed = 10*time.Minute + 1 },
+		"a request_uri too short":  func(c *provider.Config) { c.Lifetimes.Pushed = time.Second - 1 },
 		"a lifetime below nothing": func(c *provider.Config) { c.Lifetimes.AccessToken = -1 },
 	} {
 		c := whole

@@ -8,6 +8,7 @@ const (
 	accepted   = "→flow"
 	noClient   = "400 client"
 	noRedirect = "400 redirect"
+	noRequest  = "400 stale"
 	invalid    = "→app invalid_request"
 )
 
@@ -186,7 +187,13 @@ var authorizeVariants = map[string][]variant{
 	"request_uri": {
 		{"empty", []string{""}, accepted},
 		{"a URL", []string{"https://app.example/request"}, "→app request_uri_not_supported"},
-		{"pushed", []string{"urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"}, "→app request_uri_not_supported"},
+		{"as if pushed", []string{"urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"}, noRequest},
+		{"the name of none", []string{"urn:ietf:params:oauth:request_uri:"}, noRequest},
+		{"of another case", []string{"URN:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"}, "→app request_uri_not_supported"},
+		{"of another kind of bytes", []string{"urn:ietf:params:oauth:request_uri:\x00\xff"}, noRequest},
+		{"long", []string{"urn:ietf:params:oauth:request_uri:" + strings.Repeat("a", 4000)}, noRequest},
+		{"repeated", []string{"https://app.example/request", "https://app.example/request"}, invalid},
+		{"repeated, as if pushed", []string{"urn:ietf:params:oauth:request_uri:a", "urn:ietf:params:oauth:request_uri:a"}, invalid},
 	},
 	"registration": {
 		{"empty", []string{""}, accepted},

@@ -205,6 +205,7 @@ func (h *house) provider(ctx context.Context, address func(*http.Request) string
 		ResourceFloors: resources, DetailsTypes: details,
 		Lifetimes: provider.Lifetimes{
 			Session: time.Duration(l.Session), Idle: time.Duration(l.SessionIdle), Code: time.Duration(l.Code),
+			Pushed:      time.Duration(l.Pushed),
 			AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
 			Once: time.Duration(l.Once),

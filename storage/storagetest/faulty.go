@@ -132,6 +132,21 @@ func (f *FaultyStore) SaveFlow(ctx context.Context, flow provider.Flow) error {
 	return f.do("SaveFlow", func() error { return f.s.SaveFlow(ctx, flow) })
 }
 
+// CreatePushed does so.
+func (f *FaultyStore) CreatePushed(ctx context.Context, p provider.PushedRequest) error {
+	return f.do("CreatePushed", func() error { return f.s.CreatePushed(ctx, p) })
+}
+
+// Pushed does so.
+func (f *FaultyStore) Pushed(ctx context.Context, id provider.Hash) (provider.PushedRequest, error) {
+	return call(f, "Pushed", func() (provider.PushedRequest, error) { return f.s.Pushed(ctx, id) })
+}
+
+// SpendPushed does so.
+func (f *FaultyStore) SpendPushed(ctx context.Context, id provider.Hash, now time.Time) error {
+	return f.do("SpendPushed", func() error { return f.s.SpendPushed(ctx, id, now) })
+}
+
 // Session does so.
 func (f *FaultyStore) Session(ctx context.Context, cookie provider.Hash) (provider.Session, error) {
 	return call(f, "Session", func() (provider.Session, error) { return f.s.Session(ctx, cookie) })

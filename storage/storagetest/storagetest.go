@@ -33,6 +33,7 @@ func TestStore(t *testing.T, open func(t *testing.T) provider.Store) {
 		cases []storeCase
 	}{
 		{"flow", flowCases},
+		{"pushed", pushedCases},
 		{"session", sessionCases},
 		{"consent", consentCases},
 		{"grant", grantCases},

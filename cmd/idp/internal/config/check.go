@@ -458,6 +458,8 @@ func (c Config) checkLifetimes(r *report) {
 		{"lifetimes.session_idle", l.SessionIdle, time.Minute, 30 * day},
 		{"lifetimes.session", l.Session, time.Minute, 365 * day},
 		{"lifetimes.code", l.Code, 10 * time.Second, time.Minute}, // OA-5
+		// RFC 9126 section 2.2 has 5 to 600 seconds for an example.
+		{"lifetimes.pushed_request", l.Pushed, 5 * time.Second, 10 * time.Minute},
 		{"lifetimes.id_token", l.IDToken, time.Minute, day},
 		{"lifetimes.access_token", l.AccessToken, time.Minute, day},
 		{"lifetimes.refresh_idle", l.RefreshIdle, time.Minute, 365 * day},

@@ -141,6 +141,7 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 		r.add("introspects", "needs a secret, which a %s client cannot keep: anyone could ask in its name", c.Type)
 	}
 	checkGrants(r, c)
+	checkPushed(r, c)
 	checkScopes(r, c)
 	for i, u := range c.RedirectURIs {
 		if reason := redirectProblem(c.Type, u); reason != "" {

@@ -120,6 +120,7 @@ type Lifetimes struct {
 	SessionIdle Duration `yaml:"session_idle"`
 	Session     Duration `yaml:"session"`
 	Code        Duration `yaml:"code"`
+	Pushed      Duration `yaml:"pushed_request"`
 	IDToken     Duration `yaml:"id_token"`
 	AccessToken Duration `yaml:"access_token"`
 	RefreshIdle Duration `yaml:"refresh_idle"`
@@ -220,6 +221,7 @@ func Default() Config {
 			SessionIdle: Duration(time.Hour),
 			Session:     Duration(12 * time.Hour),
 			Code:        Duration(time.Minute),
+			Pushed:      Duration(90 * time.Second),
 			IDToken:     Duration(10 * time.Minute),
 			AccessToken: Duration(10 * time.Minute),
 			RefreshIdle: Duration(14 * day),

@@ -40,6 +40,18 @@ func (conf Config) checkKeys(r *report, c provider.Client) {
 	}
 }
 
+// checkPushed judges whether a client that must push its authorization requests
+// could.
+func checkPushed(r *report, c provider.Client) {
+	switch {
+	case !c.Pushed:
+	case c.Type == provider.SPA:
+		r.add("pushed_requests", "cannot be required of a spa client: pages of other origins cannot push; leave it out or make it a web client")
+	case !slices.Contains(c.GrantTypes, "authorization_code"):
+		r.add("pushed_requests", "has a meaning with the grant type authorization_code only")
+	}
+}
+
 // checkSubjects judges what a client calls its users (OpenID Connect Core
 // section 8).
 func checkSubjects(r *report, c provider.Client) {
