@@ -82,8 +82,8 @@ type Store interface {
 	// Expires. Of any number of calls one succeeds; the others, and all calls
 	// on a revoked grant, get ErrSpent.
 	SpendCode(ctx context.Context, id string, generation int64, now, expires time.Time) error
-	// RotateGrant sets the Generation to from+1, and Expires, if the
-	// Generation is still from and the grant is not revoked; ErrConflict
+	// RotateGrant sets the Generation to from+1, Rotated to now, and Expires,
+	// if the Generation is still from and the grant is not revoked; ErrConflict
 	// otherwise. Of two concurrent calls with one from, one fails.
 	RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error
 	// RevokeGrant ends a grant and every token that names it. Revoking a
@@ -165,6 +165,7 @@ type Grant struct {
 	SessionID string
 	Scopes    []string
 	Claims    AskedClaims    // asked for besides
+	Resources []string       // URIs of the APIs it is for (RFC 8707); none: none was named
 	Login     authflow.Login // who, with the proofs that counted, and the account's epoch
 	ACR       string         // the level they reached
 	Requested time.Time      // when the authorization request arrived
@@ -181,6 +182,7 @@ type Grant struct {
 	// The refresh tokens. The one of Generation is good until Expires; zero:
 	// none was issued.
 	Generation int64
+	Rotated    time.Time // when that of Generation replaced the one before; zero: it is the first
 	Expires    time.Time // idle limit; when the grant may be swept, whatever became of it
 	Ends       time.Time // absolute limit of all tokens
 

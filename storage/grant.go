@@ -18,6 +18,7 @@ type grantRow struct {
 	Scopes      document[[]string]
 	Epoch       string
 	Claims      *document[provider.AskedClaims] // nil: none
+	Resources   *document[[]string]             // nil: none
 	Proofs      document[authflow.Proofs]
 	ACR         string
 	Requested   micros
@@ -29,6 +30,7 @@ type grantRow struct {
 	Challenge   []byte // what a client may choose freely is bytes; see text
 	Nonce       []byte
 	Generation  int64
+	Rotated     micros
 	Expires     micros
 	Ends        micros
 	Revoked     micros
@@ -42,8 +44,13 @@ func newGrantRow(g provider.Grant) *grantRow {
 	if len(g.Claims.UserInfo)+len(g.Claims.IDToken) > 0 {
 		claims = &document[provider.AskedClaims]{g.Claims}
 	}
+	var resources *document[[]string]
+	if len(g.Resources) > 0 {
+		resources = &document[[]string]{g.Resources}
+	}
 	return &grantRow{
 		Claims:      claims,
+		Resources:   resources,
 		ID:          g.ID,
 		Subject:     g.Subject,
 		ClientID:    g.ClientID,
@@ -61,6 +68,7 @@ func newGrantRow(g provider.Grant) *grantRow {
 		Challenge:   []byte(g.Challenge),
 		Nonce:       []byte(g.Nonce),
 		Generation:  g.Generation,
+		Rotated:     stamp(g.Rotated),
 		Expires:     stamp(g.Expires),
 		Ends:        stamp(g.Ends),
 		Revoked:     stamp(g.Revoked),
@@ -72,8 +80,13 @@ func (r grantRow) grant() provider.Grant {
 	if r.Claims != nil {
 		claims = r.Claims.is
 	}
+	var resources []string
+	if r.Resources != nil {
+		resources = r.Resources.is
+	}
 	return provider.Grant{
 		Claims:      claims,
+		Resources:   resources,
 		ID:          r.ID,
 		Subject:     r.Subject,
 		ClientID:    r.ClientID,
@@ -90,6 +103,7 @@ func (r grantRow) grant() provider.Grant {
 		Challenge:   string(r.Challenge),
 		Nonce:       string(r.Nonce),
 		Generation:  r.Generation,
+		Rotated:     r.Rotated.time(),
 		Expires:     r.Expires.time(),
 		Ends:        r.Ends.time(),
 		Revoked:     r.Revoked.time(),
@@ -139,13 +153,14 @@ func (d *DB) SpendCode(ctx context.Context, id string, generation int64, now, ex
 	return nil
 }
 
-// RotateGrant sets the Generation to from+1, and Expires, if the Generation is
-// still from and the grant is not revoked; provider.ErrConflict otherwise.
+// RotateGrant sets the Generation to from+1, Rotated to now, and Expires, if
+// the Generation is still from and the grant is not revoked;
+// provider.ErrConflict otherwise.
 func (d *DB) RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error {
 	err := settled(d.write(ctx).Model(&grantRow{}).
 		Where("id = ? AND generation = ? AND revoked = 0", id, from).
-		Select("generation", "expires").
-		Updates(&grantRow{Generation: from + 1, Expires: stamp(expires)}),
+		Select("generation", "rotated", "expires").
+		Updates(&grantRow{Generation: from + 1, Rotated: mark(now), Expires: stamp(expires)}),
 		provider.ErrConflict)
 	if errors.Is(err, provider.ErrConflict) {
 		err = missing[grantRow](ctx, d, id, err)

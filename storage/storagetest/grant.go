@@ -17,6 +17,7 @@ func newGrant(subject, clientID string) provider.Grant {
 		SessionID:   rand.Text(),
 		Scopes:      []string{"openid", "offline_access"},
 		Claims:      provider.AskedClaims{UserInfo: []string{"email"}, IDToken: []string{"name", "email"}},
+		Resources:   []string{"https://api.example/?q=%20", "urn:example:api"},
 		Login:       login(subject),
 		ACR:         "mfa",
 		Requested:   at(0),
@@ -37,9 +38,9 @@ var grantCases = []storeCase{
 		done(t, s.CreateGrant(t.Context(), g))
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 	}},
-	{"a grant of which no claims were asked comes back as it was stored", func(t *testing.T, s provider.Store) {
+	{"a grant of which no more was asked comes back as it was stored", func(t *testing.T, s provider.Store) {
 		g := newGrant("anna", "app")
-		g.Claims = provider.AskedClaims{}
+		g.Claims, g.Resources = provider.AskedClaims{}, nil
 		done(t, s.CreateGrant(t.Context(), g))
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 	}},
@@ -98,7 +99,7 @@ var grantCases = []storeCase{
 		done(t, s.CreateGrant(t.Context(), g))
 		done(t, s.SpendCode(t.Context(), g.ID, 1, at(10), at(1000)))
 		done(t, s.RotateGrant(t.Context(), g.ID, 1, at(20), at(1020)))
-		g.CodeSpent, g.Generation, g.Expires = at(10), 2, at(1020)
+		g.CodeSpent, g.Generation, g.Rotated, g.Expires = at(10), 2, at(20), at(1020)
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 		refused(t, "an older generation", s.RotateGrant(t.Context(), g.ID, 1, at(21), at(9999)), provider.ErrConflict)
 		refused(t, "a generation to come", s.RotateGrant(t.Context(), g.ID, 3, at(21), at(9999)), provider.ErrConflict)
@@ -109,10 +110,11 @@ var grantCases = []storeCase{
 		done(t, s.CreateGrant(t.Context(), g))
 		done(t, s.SpendCode(t.Context(), g.ID, 1, at(10), at(1000)))
 		winner := one(t, "RotateGrant", race(func(i int) error {
-			return s.RotateGrant(t.Context(), g.ID, 1, at(20), at(1000+i))
+			return s.RotateGrant(t.Context(), g.ID, 1, at(20+i), at(1000+i))
 		}), provider.ErrConflict)
 		got := value(s.Grant(t.Context(), g.ID))(t)
 		equal(t, "the generation", got.Generation, int64(2))
+		equal(t, "when the winner did", got.Rotated, at(20+winner))
 		equal(t, "what the winner wrote", got.Expires, at(1000+winner))
 	}},
 	{"a revoked grant stays revoked", func(t *testing.T, s provider.Store) {
