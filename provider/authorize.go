@@ -126,7 +126,7 @@ var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 // arrive checks a request whose client is known, and makes its passage. Errors
 // for the client are Refusals.
 func (p *Provider) arrive(ctx context.Context, r *request, v url.Values, c Client) (*passage, error) {
-	if refusal := single(v); refusal != nil {
+	if refusal := single(v, "resource"); refusal != nil { // RFC 8707 section 2
 		return nil, refusal
 	}
 	if refusal := c.admits(v); refusal != nil {
@@ -218,7 +218,7 @@ func (c Client) admits(v url.Values) *engine.Refusal {
 func (c Client) engine() engine.Client {
 	return engine.Client{
 		ID: c.ID, Public: c.Public(), RedirectURIs: c.RedirectURIs, Scopes: c.Scopes,
-		GrantTypes: c.GrantTypes, Opaque: c.OpaqueTokens, Algorithm: c.algorithm(),
+		GrantTypes: c.GrantTypes, Resources: c.Resources, Opaque: c.OpaqueTokens, Algorithm: c.algorithm(),
 	}
 }
 

@@ -70,7 +70,7 @@ func (p *Provider) worth(ctx context.Context, c Client, token string) (introspec
 		return p.worthOfRefresh(ctx, c, id, generation)
 	}
 	access, err := p.engine.Access(ctx, token, p.published)
-	if errors.Is(err, engine.ErrAccess) {
+	if errors.Is(err, engine.ErrAccess) || err == nil && !p.concerns(access, c) {
 		return introspection{}, nil
 	}
 	if err != nil {
@@ -173,5 +173,24 @@ func (p *Provider) servantStands(ctx context.Context, a engine.Access) (bool, er
 			return false, nil
 		}
 	}
-	return slices.Contains(c.GrantTypes, "client_credentials"), nil
+	return slices.Contains(c.GrantTypes, "client_credentials") && c.mayAskFor(p.apis(a)), nil
+}
+
+// concerns reports whether c is to learn of a token that is shown to it (RFC
+// 7662 section 4): its own, or one for an API that it is. Who is registered as
+// no API in particular learns of tokens that are for none in particular.
+func (p *Provider) concerns(a engine.Access, c Client) bool {
+	apis := p.apis(a)
+	switch {
+	case a.ClientID == c.ID:
+		return true
+	case len(apis) == 0:
+		return len(c.Resources) == 0
+	}
+	return slices.ContainsFunc(apis, func(s string) bool { return slices.Contains(c.Resources, s) })
+}
+
+// apis returns the APIs that a token is for.
+func (p *Provider) apis(a engine.Access) []string {
+	return slices.DeleteFunc(slices.Clone(a.Audience), func(s string) bool { return s == p.config.Issuer })
 }

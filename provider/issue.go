@@ -95,7 +95,7 @@ func (p *Provider) newGrant(now time.Time, t *passage, s Session, g authflow.Gra
 	}
 	return Grant{
 		ID: engine.NewID(), Subject: g.Login().Subject, ClientID: t.client.ID, SessionID: s.ID,
-		Scopes: t.scopes(), Claims: t.asked.claims, Login: g.Login(), ACR: g.ACR(),
+		Scopes: t.scopes(), Claims: t.asked.claims, Resources: t.resources, Login: g.Login(), ACR: g.ACR(),
 		Requested: g.Requested(), Created: now, CodeExpires: now.Add(l.Code),
 		RedirectURI: t.form.Get("redirect_uri"), Challenge: t.form.Get("code_challenge"),
 		Nonce: t.form.Get("nonce"), Ends: ends,

@@ -25,6 +25,8 @@ type passage struct {
 	demand  authflow.Demand
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
+
+	resources []string // the APIs that it asks tokens for
 }
 
 // account reports whether the flow leads to the account pages.
@@ -87,6 +89,9 @@ func (p *Provider) weigh(t *passage) (err error) {
 	if t.asked, err = t.client.asks(t.form); err != nil {
 		return err
 	}
+	if t.resources, err = engine.Resources(t.form, t.client.Resources); err != nil {
+		return err
+	}
 	form := t.form
 	if wide := t.covered(); len(wide) > len(t.scopes()) {
 		form = maps.Clone(form)
@@ -113,7 +118,7 @@ func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
 var remembered = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values",
-	"claims", "login_hint", "ui_locales",
+	"claims", "resource", "login_hint", "ui_locales",
 }
 
 // hintedSubject is whom the id_token_hint of a stored request named. The hint

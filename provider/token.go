@@ -15,7 +15,7 @@ import (
 // engine judge, and store in one statement what that used up.
 func (p *Provider) token(r *request) (answer, error) {
 	ctx := r.Context()
-	v, err := r.parameters()
+	v, err := r.parameters("resource") // RFC 8707 section 2
 	if err != nil {
 		return answer{}, err
 	}
@@ -95,14 +95,17 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 }
 
 // stands reports whether what was true when g was given still is: its user,
-// who is returned, their account's epoch, their consent, and what is required
-// of the client. It is asked at each use (OA-6).
+// who is returned, their account's epoch, their consent, what is required of
+// the client and what it may ask for. It is asked at each use (OA-6).
 func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, error) {
 	u, status, err := p.person(ctx, g.Subject, "")
 	if err != nil {
 		return User{}, false, err
 	}
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
+		return User{}, false, nil
+	}
+	if !c.mayAskFor(g.Resources) {
 		return User{}, false, nil
 	}
 	if !p.policy(c).Allows(g.Login.Proofs.Set(), g.Claims.covered(g.Scopes)) {
@@ -166,7 +169,7 @@ func (p *Provider) reused(r *request, c Client, id string, refusal *engine.Refus
 func (g Grant) engine() *engine.Grant {
 	return &engine.Grant{
 		ID: g.ID, Subject: g.Subject, ClientID: g.ClientID, SessionID: g.SessionID, Scopes: g.Scopes,
-		ACR: g.ACR, AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest(), Nonce: g.Nonce,
+		Resources: g.Resources, ACR: g.ACR, AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest(), Nonce: g.Nonce,
 		Code: g.Code, CodeExpires: g.CodeExpires, CodeSpent: !g.CodeSpent.IsZero(),
 		RedirectURI: g.RedirectURI, Challenge: g.Challenge,
 		Generation: g.Generation, Expires: g.Expires, Ends: g.Ends, Revoked: !g.Revoked.IsZero(),

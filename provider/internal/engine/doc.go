@@ -25,7 +25,8 @@
 // max_age, id_token_hint and nonce at the token endpoint (a refresh would take
 // its nonce from the body), state (at least 8 characters or nothing goes),
 // its signer (one key, no kid), HMAC strategies (a global mutex), introspection
-// and revocation, error writers, everything that fetches.
+// and revocation, error writers, everything that fetches, audiences (its
+// parameter is called audience and cannot be narrowed).
 //
 // Upstream fixes carried: single use of codes and refresh tokens (the store's
 // matter: #778), PKCE kept after a wrong verifier (#883), access tokens with a

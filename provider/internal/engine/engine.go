@@ -39,6 +39,8 @@ type Client struct {
 	GrantTypes   []string
 	Opaque       bool   // access tokens are opaque
 	Algorithm    string // that signs its tokens
+
+	Resources []string // it may ask access tokens for
 }
 
 // A Grant is what fosite must know of what a user gave a client.
@@ -48,6 +50,7 @@ type Grant struct {
 	ClientID  string
 	SessionID string
 	Scopes    []string
+	Resources []string       // its access tokens are for; none: this server
 	Claims    map[string]any // of the user, for ID tokens
 	ACR       string
 	AMR       []string

@@ -60,6 +60,17 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	if err != nil {
 		return Tokens{}, u.refused(err)
 	}
+	// Here, and not before: what is presented twice is noticed first.
+	allowed := g.Resources
+	if kind == "client_credentials" {
+		allowed = c.Resources
+	}
+	if u.resources, err = Resources(form, allowed); err != nil {
+		return Tokens{}, err
+	}
+	if len(u.resources) == 0 {
+		u.resources = g.Resources // which a service's own grant has none of
+	}
 	switch {
 	case kind == "client_credentials":
 		for _, s := range req.GetRequestedScopes() {

@@ -17,6 +17,8 @@ type unit struct {
 	client Client
 	grant  *Grant // that the code or token in the request names; nil: none
 
+	resources []string // that the access token is for; none: this server
+
 	code                  [32]byte // of the new code
 	spend, rotate, revoke bool
 	refresh               bool // a refresh token was made

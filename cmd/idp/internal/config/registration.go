@@ -67,7 +67,7 @@ func checkResources(r *report, c provider.Client) {
 	for i, s := range c.Resources {
 		u, err := url.Parse(s)
 		switch {
-		case err != nil || !u.IsAbs() || strings.Contains(s, "#") || !plain(s, 2048) || strings.Contains(s, " "):
+		case err != nil || !u.IsAbs() || strings.Contains(s, "#") || len(s) > 2048 || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
 			r.add(index("resources", i), "%q is no absolute URI without a fragment", s)
 		case slices.Contains(c.Resources[:i], s):
 			r.add(index("resources", i), "%q stands twice", s)
