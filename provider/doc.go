@@ -55,6 +55,12 @@
 // there is, what is consented to. So nothing is to be had by name for less. The
 // scopes that are granted stay those that were asked for.
 //
+// The grace of a refresh token stores nothing: its successor is made again, being
+// the same each time it is made. So a family never forks, and who comes late
+// with what others have used meanwhile is noticed as ever. Of two that come at
+// once the second loses the race for the row, looks again, and then is in the
+// grace of what the first has done.
+//
 // A token for an API (RFC 8707) is for this server too where it has the scope
 // openid: userinfo opens to no token that is not for it, and clients expect both
 // of one token. Which APIs there are is the operator's word, so that people are

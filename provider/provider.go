@@ -74,6 +74,12 @@ type Lifetimes struct {
 	IDToken     time.Duration // 10 min
 	RefreshIdle time.Duration // of a refresh token that is not used; 14 days
 	Refresh     time.Duration // of a grant at most; 90 days
+
+	// RefreshGrace is for how long a refresh token that has been replaced, the
+	// last one alone, still gets its successor from its own client, the same
+	// each time: the answer may have been lost, or two tabs have asked at once.
+	// At most a minute. 0: there is none, and it is reuse at once.
+	RefreshGrace time.Duration
 }
 
 func (l Lifetimes) withDefaults() Lifetimes {
@@ -156,6 +162,7 @@ func New(c Config) (*Provider, error) {
 		},
 		CodeLifetime: c.Lifetimes.Code, AccessLifetime: c.Lifetimes.AccessToken,
 		IDTokenLifetime: c.Lifetimes.IDToken, RefreshLifetime: c.Lifetimes.RefreshIdle,
+		RefreshGrace: c.Lifetimes.RefreshGrace,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -184,8 +191,10 @@ func (c Config) check() error {
 		return missing("Keys")
 	case c.Lifetimes.Code > time.Minute:
 		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
+	case c.Lifetimes.RefreshGrace > time.Minute:
+		return fmt.Errorf("%w: Lifetimes.RefreshGrace must be at most a minute", ErrConfig)
 	case min(c.Lifetimes.Session, c.Lifetimes.Idle, c.Lifetimes.Code, c.Lifetimes.AccessToken,
-		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh) < 0:
+		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.RefreshGrace) < 0:
 		return fmt.Errorf("%w: Lifetimes must not be negative", ErrConfig)
 	}
 	ladder := c.Ladder

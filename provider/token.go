@@ -26,32 +26,46 @@ func (p *Provider) token(r *request) (answer, error) {
 	if v.Get("grant_type") == "" {
 		return answer{}, engine.Refuse("invalid_request", "grant_type is missing.")
 	}
-	g, err := p.named(ctx, v, client)
-	if err != nil {
-		return answer{}, err
+	g, tokens, err := p.trade(ctx, r, v, client)
+	if errors.Is(err, ErrConflict) && p.config.Lifetimes.RefreshGrace > 0 {
+		// Someone was quicker with the same refresh token. As it is now it may
+		// be one that has been replaced, in its grace.
+		g, tokens, err = p.trade(ctx, r, v, client)
 	}
-	tokens, err := p.engine.Token(ctx, v, client.engine(), g)
 	var refusal *engine.Refusal
-	if errors.As(err, &refusal) && refusal.Reuse {
+	switch {
+	case errors.As(err, &refusal) && refusal.Reuse:
 		return answer{}, p.reused(r, client, g.ID, refusal)
-	}
-	if err != nil {
-		return answer{}, err
-	}
-	if g == nil { // the client's own tokens use up nothing
-		r.events = append(r.events, r.happened(EventToken, Success, "", client.ID))
-		return answer{json: tokens.Body}, nil
-	}
-	err = p.use(ctx, g, tokens, r.now)
-	if errors.Is(err, ErrSpent) || errors.Is(err, ErrConflict) {
+	case errors.Is(err, ErrSpent), errors.Is(err, ErrConflict):
 		// Someone was quicker with the same code or token: used twice.
 		return answer{}, p.reused(r, client, g.ID, engine.Refuse("invalid_grant", "It has been used already."))
+	case err != nil:
+		return answer{}, err
 	}
-	if err != nil {
-		return answer{}, fmt.Errorf("storing what the tokens used up: %w", err)
+	subject := "" // the client's own tokens are of nobody
+	if g != nil {
+		subject = g.Subject
 	}
-	r.events = append(r.events, r.happened(EventToken, Success, g.Subject, client.ID))
+	r.events = append(r.events, r.happened(EventToken, Success, subject, client.ID))
 	return answer{json: tokens.Body}, nil
+}
+
+// trade makes the tokens that a request of c asks for, and stores what they
+// use up of the grant that it names, nil if there is none. If someone was
+// quicker it returns ErrSpent or ErrConflict with the grant as it was.
+func (p *Provider) trade(ctx context.Context, r *request, v url.Values, c Client) (*engine.Grant, engine.Tokens, error) {
+	g, err := p.named(ctx, v, c)
+	if err != nil {
+		return nil, engine.Tokens{}, err
+	}
+	tokens, err := p.engine.Token(ctx, v, c.engine(), g)
+	if err != nil || g == nil {
+		return g, tokens, err
+	}
+	if err := p.use(ctx, g, tokens, r.now); err != nil {
+		return g, engine.Tokens{}, fmt.Errorf("storing what the tokens used up: %w", err)
+	}
+	return g, tokens, nil
 }
 
 // named returns the grant that a code or a refresh token names, nil if there
@@ -135,6 +149,8 @@ func (p *Provider) use(ctx context.Context, g *engine.Grant, tokens engine.Token
 		return p.store.SpendCode(ctx, g.ID, 0, now, g.Ends)
 	case tokens.Rotate:
 		return p.store.RotateGrant(ctx, g.ID, g.Generation, now, idle)
+	case tokens.Again:
+		return nil
 	}
 	return errors.New("provider: tokens of nothing")
 }
@@ -172,7 +188,7 @@ func (g Grant) engine() *engine.Grant {
 		Resources: g.Resources, ACR: g.ACR, AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest(), Nonce: g.Nonce,
 		Code: g.Code, CodeExpires: g.CodeExpires, CodeSpent: !g.CodeSpent.IsZero(),
 		RedirectURI: g.RedirectURI, Challenge: g.Challenge,
-		Generation: g.Generation, Expires: g.Expires, Ends: g.Ends, Revoked: !g.Revoked.IsZero(),
+		Generation: g.Generation, Rotated: g.Rotated, Expires: g.Expires, Ends: g.Ends, Revoked: !g.Revoked.IsZero(),
 	}
 }
 

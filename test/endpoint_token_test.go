@@ -309,32 +309,6 @@ func TestAnOldRefreshTokenRevokesTheFamily(t *testing.T) {
 	})
 }
 
-// OA-6: idle and absolute limits, at the edge.
-func TestARefreshTokenEnds(t *testing.T) {
-	story(t, func(t *testing.T, dsn string) {
-		s := newDesk(t, dsn, plan{provider: func(c *provider.Config) {
-			c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh = time.Hour, 150*time.Minute
-		}})
-		idle := s.tokens(offline()).text(t, "refresh_token")
-		used := s.tokens(offline()).text(t, "refresh_token")
-		var last reply
-		for range 3 {
-			time.Sleep(time.Hour - time.Microsecond)
-			last = s.trade(refresh(used))
-			if last.status != http.StatusOK {
-				break
-			}
-			used = last.text(t, "refresh_token")
-		}
-		if last.says() != "400 invalid_grant" {
-			t.Errorf("beyond the absolute limit: %s, want 400 invalid_grant", last.says())
-		}
-		if a := s.trade(refresh(idle)); a.says() != "400 invalid_grant" {
-			t.Errorf("beyond the idle limit: %s, want 400 invalid_grant", a.says())
-		}
-	})
-}
-
 // Access tokens end with their grant, and say so.
 func TestNoTokenOutlivesItsGrant(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {

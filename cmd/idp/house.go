@@ -186,6 +186,7 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 			Session: time.Duration(l.Session), Idle: time.Duration(l.SessionIdle), Code: time.Duration(l.Code),
 			AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
+			RefreshGrace: time.Duration(l.RefreshGrace),
 		},
 		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
 	})

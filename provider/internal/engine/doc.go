@@ -30,5 +30,6 @@
 //
 // Upstream fixes carried: single use of codes and refresh tokens (the store's
 // matter: #778), PKCE kept after a wrong verifier (#883), access tokens with a
-// fresh iat at refresh (#774), a refresh that asks for less (#696).
+// fresh iat at refresh (#774), a refresh that asks for less (#696). Ours besides:
+// a grace in which a refresh token gets its one successor again.
 package engine

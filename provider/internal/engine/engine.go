@@ -28,6 +28,10 @@ type Config struct {
 	AccessLifetime  time.Duration
 	IDTokenLifetime time.Duration
 	RefreshLifetime time.Duration // idle: from one use to the next
+
+	// RefreshGrace is for how long the refresh token that was replaced last still
+	// gets its successor. 0: it is reuse at once.
+	RefreshGrace time.Duration
 }
 
 // A Client is what fosite must know of a relying party.
@@ -64,6 +68,7 @@ type Grant struct {
 	Challenge   string
 
 	Generation int64
+	Rotated    time.Time // when Generation took the place of the one before; zero: it is the first
 	Expires    time.Time // of the refresh token of Generation
 	Ends       time.Time // of every token
 	Revoked    bool

@@ -196,6 +196,46 @@ func TestARefreshTokenHasOneSuccessor(t *testing.T) {
 	}
 }
 
+// In its grace, the refresh token that was replaced last gets the successor
+// that it had; whatever the clock of whoever rotated it says, only if there is
+// a grace.
+func TestTheGraceGivesTheSuccessorAgain(t *testing.T) {
+	e := newEngine(t, secrets...)
+	token := func(generation string) string { return seal("slp_rt.grant."+generation, e.macs[0].refresh) }
+	for name, is := range map[string]struct {
+		grace, ago time.Duration
+		generation string // that is presented; the last one is 3
+		revoked    bool
+		want       string // the answer's; empty: invalid_grant
+		reuse      bool
+	}{
+		"in it":                  {time.Minute, 50 * time.Second, "2", false, "3", false},
+		"after it":               {time.Minute, time.Minute, "2", false, "", true},
+		"none":                   {0, 0, "2", false, "", true},
+		"none, by another clock": {0, -time.Second, "2", false, "", true},
+		"an older one":           {time.Minute, 0, "1", false, "", true},
+		"the last one":           {time.Minute, 0, "3", false, "4", false},
+		"one to come":            {time.Minute, 0, "4", false, "", false},
+		"revoked":                {time.Minute, 0, "2", true, "", false},
+		"revoked, after it":      {time.Minute, time.Minute, "2", true, "", true},
+	} {
+		e.config.RefreshGrace = is.grace
+		g, _ := granted()
+		g.CodeSpent, g.Generation, g.Rotated, g.Revoked = true, 3, time.Now().Add(-is.ago), is.revoked
+		got, err := e.Token(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token(is.generation)}}, app, g)
+		if is.want == "" {
+			var r *Refusal
+			if !errors.As(err, &r) || r.Code != "invalid_grant" || r.Reuse != is.reuse {
+				t.Errorf("%s: got %v, %+v", name, err, r)
+			}
+			continue
+		}
+		if err != nil || got.Body["refresh_token"] != token(is.want) || got.Again == got.Rotate || got.Again != (is.want == "3") || got.Spend {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
 // What a store has read may be anything: nothing of it panics, or makes tokens
 // of a grant that was revoked, spent or is another's.
 func TestTokenJudgesTheGrantItIsGiven(t *testing.T) {

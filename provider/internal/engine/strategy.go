@@ -153,8 +153,12 @@ func (codes) ValidateAuthorizeCode(ctx context.Context, _ fosite.Requester, _ st
 type refreshTokens struct{ *Engine }
 
 func (r refreshTokens) GenerateRefreshToken(ctx context.Context, _ fosite.Requester) (string, string, error) {
-	g := from(ctx).grant
-	text := refreshPrefix + "." + g.ID + "." + strconv.FormatInt(g.Generation+1, 36)
+	u := from(ctx)
+	next := u.grant.Generation + 1
+	if u.again {
+		next = u.grant.Generation
+	}
+	text := refreshPrefix + "." + u.grant.ID + "." + strconv.FormatInt(next, 36)
 	return seal(text, r.macs[0].refresh), text, nil
 }
 

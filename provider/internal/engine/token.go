@@ -20,6 +20,7 @@ type Tokens struct {
 
 	Spend   bool // the grant's code is used up
 	Rotate  bool // the grant's generation is the next
+	Again   bool // nothing: the token that was replaced last got its successor once more
 	Refresh bool // with Spend: a refresh token of generation 1 was made
 }
 
@@ -54,7 +55,7 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 		g = &Grant{Subject: c.ID, ClientID: c.ID, Ends: time.Now().Add(e.config.AccessLifetime)}
 		own.Set("scope", cmp.Or(form.Get("scope"), strings.Join(c.Scopes, " ")))
 	}
-	u := &unit{client: c, grant: g}
+	u := &unit{client: c, grant: g, grace: e.config.RefreshGrace}
 	ctx = with(ctx, u)
 	req, err := e.fosite.NewAccessRequest(ctx, r, &session{openid.NewDefaultSession()})
 	if err != nil {
@@ -87,7 +88,7 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	}
 	body := resp.ToMap()
 	body["token_type"] = "Bearer"
-	return Tokens{Body: body, Spend: u.spend, Rotate: u.rotate, Refresh: u.refresh}, nil
+	return Tokens{Body: body, Spend: u.spend, Rotate: u.rotate, Again: u.again, Refresh: u.refresh}, nil
 }
 
 // narrow leaves of what was granted what a refresh asks for, for the tokens of

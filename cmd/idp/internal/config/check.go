@@ -373,6 +373,7 @@ func (c Config) checkLifetimes(r *report) {
 		{"lifetimes.access_token", l.AccessToken, time.Minute, day},
 		{"lifetimes.refresh_idle", l.RefreshIdle, time.Minute, 365 * day},
 		{"lifetimes.refresh", l.Refresh, time.Minute, 5 * 365 * day},
+		{"lifetimes.refresh_grace", l.RefreshGrace, 0, time.Minute},
 		{"keys.rotate", c.Keys.Rotate, 10 * time.Second, 2 * 365 * day},
 	} {
 		if d := time.Duration(v.value); d < v.least || d > v.most {

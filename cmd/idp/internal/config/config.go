@@ -102,6 +102,8 @@ type Lifetimes struct {
 	AccessToken Duration `yaml:"access_token"`
 	RefreshIdle Duration `yaml:"refresh_idle"`
 	Refresh     Duration `yaml:"refresh"`
+
+	RefreshGrace Duration `yaml:"refresh_grace"` // 0: none
 }
 
 // Keys says how signing keys rotate.
