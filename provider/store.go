@@ -76,7 +76,8 @@ type Store interface {
 
 	// CreateGrant stores g, whose ID is new.
 	CreateGrant(ctx context.Context, g Grant) error
-	// Grant returns the grant, revoked or not, until it is swept.
+	// Grant returns the grant, revoked or not, until it is swept. In a
+	// transaction it is locked: of many who notice one reuse, one records it.
 	Grant(ctx context.Context, id string) (Grant, error)
 	// SpendCode marks the code of a grant as used and sets its Generation and
 	// Expires. Of any number of calls one succeeds; the others, and all calls

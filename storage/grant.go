@@ -122,12 +122,12 @@ func (d *DB) CreateGrant(ctx context.Context, g provider.Grant) error {
 	return nil
 }
 
-// Grant returns the grant, revoked or not.
+// Grant returns the grant, revoked or not. In a transaction it is locked.
 func (d *DB) Grant(ctx context.Context, id string) (provider.Grant, error) {
 	if !text(id) {
 		return provider.Grant{}, provider.ErrNotFound
 	}
-	row, err := take[grantRow](d.read(ctx), "id = ?", id)
+	row, err := take[grantRow](d.hold(ctx), "id = ?", id)
 	if err != nil {
 		return provider.Grant{}, fmt.Errorf("storage: grant: %w", err)
 	}

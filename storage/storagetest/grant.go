@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"crypto/rand"
 	"testing"
 
@@ -116,6 +117,23 @@ var grantCases = []storeCase{
 		equal(t, "the generation", got.Generation, int64(2))
 		equal(t, "when the winner did", got.Rotated, at(20+winner))
 		equal(t, "what the winner wrote", got.Expires, at(1000+winner))
+	}},
+	{"in a transaction a grant is locked", func(t *testing.T, s provider.Store) {
+		g := newGrant("anna", "app")
+		done(t, s.CreateGrant(t.Context(), g))
+		done(t, s.SpendCode(t.Context(), g.ID, 1, at(10), at(1000)))
+		for _, err := range race(func(int) error {
+			return s.Atomically(t.Context(), func(ctx context.Context) error {
+				g, err := s.Grant(ctx, g.ID)
+				if err != nil {
+					return err
+				}
+				return s.RotateGrant(ctx, g.ID, g.Generation, at(20), at(1000)) // without the lock: ErrConflict
+			})
+		}) {
+			done(t, err)
+		}
+		equal(t, "the generation", value(s.Grant(t.Context(), g.ID))(t).Generation, int64(1+racers))
 	}},
 	{"a revoked grant stays revoked", func(t *testing.T, s provider.Store) {
 		g := newGrant("anna", "app")
