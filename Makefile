@@ -29,9 +29,11 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-# PostgreSQL runs for as long as the tests do.
+# PostgreSQL runs for as long as the tests do. The races for tokens are run once
+# more, 200 rounds of each, because the race detector makes them slow.
 unit:
 	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 12m ./...
+	$(GO) run ./test/pg/withpg -- $(GO) test -run 'TestOfEach|TestInAGraceAll' ./test/
 
 fuzz:
 	@.ci/fuzz $(FUZZTIME)

@@ -164,7 +164,7 @@ func (p *Provider) arrive(ctx context.Context, r *request, c Client, v url.Value
 // meantime is seen (RFC 9126 section 7.4). hinted is whom the id_token_hint
 // named that v had when it was pushed. Errors for the client are Refusals.
 func (p *Provider) check(ctx context.Context, c Client, v url.Values, hinted string) (*passage, error) {
-	if refusal := single(v); refusal != nil {
+	if refusal := single(v, "resource"); refusal != nil { // RFC 8707 section 2
 		return nil, refusal
 	}
 	if refusal := c.admits(v); refusal != nil {
@@ -254,7 +254,7 @@ func (c Client) admits(v url.Values) *engine.Refusal {
 func (c Client) engine() engine.Client {
 	return engine.Client{
 		ID: c.ID, Public: c.Public(), RedirectURIs: c.RedirectURIs, Scopes: c.Scopes,
-		GrantTypes: c.GrantTypes, Opaque: c.OpaqueTokens, Algorithm: c.algorithm(),
+		GrantTypes: c.GrantTypes, Resources: c.Resources, Opaque: c.OpaqueTokens, Algorithm: c.algorithm(),
 	}
 }
 

@@ -1,6 +1,9 @@
 package provider
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Client is a relying party, as registered.
 type Client struct {
@@ -54,8 +57,13 @@ type Client struct {
 
 	Claims []ExtraClaim // that it is given without asking
 
-	UserinfoAlgorithm string   // that signs userinfo, RS256 or ES256; empty: it is plain JSON
-	Resources         []string // URIs of the APIs that it may ask tokens for (RFC 8707)
+	UserinfoAlgorithm string // that signs userinfo, RS256 or ES256; empty: it is plain JSON
+
+	// Resources are URIs of the APIs that it may ask tokens for (RFC 8707);
+	// compared as strings. If it Introspects they are also the APIs that it is:
+	// it learns of tokens for them and of its own; empty: of tokens for no API
+	// in particular.
+	Resources []string
 
 	// DetailsTypes are the types of authorization details that it may ask for
 	// (RFC 9396 section 10).
@@ -88,6 +96,11 @@ const (
 
 // HasKeys reports whether the client authenticates by keys of its own.
 func (c Client) HasKeys() bool { return len(c.Keys) > 0 || c.KeysURI != "" }
+
+// mayAskFor reports whether all of resources are c's to ask tokens for.
+func (c Client) mayAskFor(resources []string) bool {
+	return !slices.ContainsFunc(resources, func(s string) bool { return !slices.Contains(c.Resources, s) })
+}
 
 // Public reports whether the client is not able to keep a secret or a key.
 func (c Client) Public() bool { return c.Type == SPA || c.Type == Native }

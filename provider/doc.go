@@ -102,6 +102,20 @@
 // says. Where the store or that fetch fails, the answer is 503: the client is
 // not told that it is somebody else.
 //
+// The grace of a refresh token stores nothing: its successor is made again, being
+// the same each time it is made. So a family never forks, and who comes late
+// with what others have used meanwhile is noticed as ever. Of two that come at
+// once the second loses the race for the row, looks again, and then is in the
+// grace of what the first has done.
+//
+// A token for an API (RFC 8707) is for this server too where it has the scope
+// openid: userinfo opens to no token that is not for it, and clients expect both
+// of one token. Which APIs there are is the operator's word, so that people are
+// asked about scopes and not about URIs. By introspection an API learns of the
+// tokens that are for it, which are those for Client.Resources: one list says
+// what a client may ask for and, if it introspects, what it is. A gateway that
+// is both learns of what it could have asked for itself.
+//
 // Scripts read what is public from anywhere, and token and userinfo from the
 // origins of single-page apps' redirect URIs, which is where their pages are
 // (cors.go). A preflight names no client, so the store is asked for the origin.

@@ -107,7 +107,7 @@ func (p *Provider) newGrant(now time.Time, t *passage, s Session, g authflow.Gra
 	}
 	return Grant{
 		ID: engine.NewID(), Subject: g.Login().Subject, ClientID: t.client.ID, SessionID: s.ID,
-		Scopes: scopes, Claims: t.asked.claims, Details: t.details.text, Login: g.Login(), ACR: g.ACR(),
+		Scopes: scopes, Claims: t.asked.claims, Details: t.details.text, Resources: t.resources, Login: g.Login(), ACR: g.ACR(),
 		Requested: g.Requested(), Created: now, CodeExpires: now.Add(l.Code),
 		RedirectURI: t.form.Get("redirect_uri"), Challenge: t.form.Get("code_challenge"),
 		Nonce: t.form.Get("nonce"), Ends: ends,

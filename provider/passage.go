@@ -30,6 +30,8 @@ type passage struct {
 	user    User // of flow.State.Login; the zero User: a stranger
 
 	signedIn string // the subject of the session that the flow began with; empty: there was none, or it is over
+
+	resources []string // the APIs that it asks tokens for
 }
 
 // account reports whether the flow leads to the account pages.
@@ -141,6 +143,9 @@ func (p *Provider) weigh(ctx context.Context, t *passage) (err error) {
 			return engine.Refuse("invalid_request", "claims names a sub that is none of this client's.")
 		}
 	}
+	if t.resources, err = engine.Resources(t.form, t.client.Resources); err != nil {
+		return err
+	}
 	form := t.form
 	if wide := t.covered(); len(wide) > len(t.scopes()) {
 		form = maps.Clone(form)
@@ -167,7 +172,7 @@ func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
 var remembered = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values",
-	"claims", "authorization_details", "login_hint", "ui_locales",
+	"claims", "authorization_details", "resource", "login_hint", "ui_locales",
 }
 
 // hintedSubject is whom the id_token_hint of a stored request named. The hint

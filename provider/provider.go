@@ -99,6 +99,12 @@ type Lifetimes struct {
 	RefreshIdle time.Duration // of a refresh token that is not used; 14 days
 	Refresh     time.Duration // of a grant at most; 90 days
 	Once        time.Duration // of a grant for one use (authflow.Floor.Once), from its code to the end of its access token; 2 min
+
+	// RefreshGrace is for how long a refresh token that has been replaced, the
+	// last one alone, still gets its successor from its own client, the same
+	// each time: the answer may have been lost, or two tabs have asked at once.
+	// At most a minute. 0: there is none, and it is reuse at once.
+	RefreshGrace time.Duration
 }
 
 func (l Lifetimes) withDefaults() Lifetimes {
@@ -192,6 +198,7 @@ func New(c Config) (*Provider, error) {
 		},
 		CodeLifetime: c.Lifetimes.Code, AccessLifetime: c.Lifetimes.AccessToken,
 		IDTokenLifetime: c.Lifetimes.IDToken, RefreshLifetime: c.Lifetimes.RefreshIdle,
+		RefreshGrace: c.Lifetimes.RefreshGrace,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -227,8 +234,10 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
 	case c.Lifetimes.Pushed != 0 && (c.Lifetimes.Pushed < time.Second || c.Lifetimes.Pushed > 10*time.Minute):
 		return fmt.Errorf("%w: Lifetimes.Pushed must be from a second to 10 minutes", ErrConfig)
+	case c.Lifetimes.RefreshGrace > time.Minute:
+		return fmt.Errorf("%w: Lifetimes.RefreshGrace must be at most a minute", ErrConfig)
 	case min(c.Lifetimes.Session, c.Lifetimes.Idle, c.Lifetimes.Code, c.Lifetimes.AccessToken,
-		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.Once) < 0:
+		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.Once, c.Lifetimes.RefreshGrace) < 0:
 		return fmt.Errorf("%w: Lifetimes must not be negative", ErrConfig)
 	}
 	for _, n := range c.InsecureNetworks {

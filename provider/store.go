@@ -86,14 +86,15 @@ type Store interface {
 
 	// CreateGrant stores g, whose ID is new.
 	CreateGrant(ctx context.Context, g Grant) error
-	// Grant returns the grant, revoked or not, until it is swept.
+	// Grant returns the grant, revoked or not, until it is swept. In a
+	// transaction it is locked: of many who notice one reuse, one records it.
 	Grant(ctx context.Context, id string) (Grant, error)
 	// SpendCode marks the code of a grant as used and sets its Generation and
 	// Expires. Of any number of calls one succeeds; the others, and all calls
 	// on a revoked grant, get ErrSpent.
 	SpendCode(ctx context.Context, id string, generation int64, now, expires time.Time) error
-	// RotateGrant sets the Generation to from+1, and Expires, if the
-	// Generation is still from and the grant is not revoked; ErrConflict
+	// RotateGrant sets the Generation to from+1, Rotated to now, and Expires,
+	// if the Generation is still from and the grant is not revoked; ErrConflict
 	// otherwise. Of two concurrent calls with one from, one fails.
 	RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error
 	// RevokeGrant ends a grant and every token that names it. Revoking a
@@ -194,6 +195,7 @@ type Grant struct {
 	Scopes    []string
 	Claims    AskedClaims    // asked for besides
 	Details   string         // authorization details (RFC 9396), as compact JSON; empty: none
+	Resources []string       // URIs of the APIs it is for (RFC 8707); none: none was named
 	Login     authflow.Login // who, with the proofs that counted, and the account's epoch
 	ACR       string         // the level they reached
 	Requested time.Time      // when the authorization request arrived
@@ -210,6 +212,7 @@ type Grant struct {
 	// The refresh tokens. The one of Generation is good until Expires; zero:
 	// none was issued.
 	Generation int64
+	Rotated    time.Time // when that of Generation replaced the one before; zero: it is the first
 	Expires    time.Time // idle limit; when the grant may be swept, whatever became of it
 	Ends       time.Time // absolute limit of all tokens
 

@@ -20,7 +20,7 @@ func fuzzed(f *testing.F) *house {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}})
 	for _, c := range []provider.Client{
-		{ID: "app", Type: provider.Web, Secrets: []provider.Hash{hash(appSecret)}, RedirectURIs: []string{appURL}},
+		{ID: "app", Type: provider.Web, Secrets: []provider.Hash{hash(appSecret)}, RedirectURIs: []string{appURL}, Resources: []string{calendar, mailbox}},
 		{ID: "native", Type: provider.Native, RedirectURIs: []string{"http://127.0.0.1/cb"}},
 	} {
 		h.register(c)

@@ -463,6 +463,8 @@ func TestAProviderNeedsAllOfItsParts(t *testing.T) {
 		"a short secret":           func(c *provider.Config) { c.Secrets = [][]byte{bytes.Repeat([]byte("x"), 31)} },
 		"a second, short":          func(c *provider.Config) { c.Secrets = append(slices.Clone(c.Secrets), []byte("x")) },
 		"a code too long":          func(c *provider.Config) { c.Lifetimes.Code = 61e9 },
+		"a grace too long":         func(c *provider.Config) { c.Lifetimes.RefreshGrace = 61e9 },
+		"a grace below nothing":    func(c *provider.Config) { c.Lifetimes.RefreshGrace = -1 },
 		"no such floor":            func(c *provider.Config) { c.Floor = "higher" },
 		"no such scope's":          func(c *provider.Config) { c.ScopeFloors = map[string]authflow.Floor{"email": {Level: "higher"}} },
 		"a network that is none":   func(c *provider.Config) { c.InsecureNetworks = make([]netip.Prefix, 1) },

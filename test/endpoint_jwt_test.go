@@ -206,8 +206,8 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 			if a := s.inspect(is.token); a.status != http.StatusOK || a.body != inactive {
 				t.Errorf("%s, introspected: %s %s", name, a.says(), a.body)
 			}
-			if name == "a refresh token" {
-				continue
+			if name == "a refresh token" || name == "for another audience" {
+				continue // of those the grant does end: they are ours
 			}
 			// And it ends nothing, whatever grant it names: there, the last part
 			// of a token is enough (fosite.md 3.9).

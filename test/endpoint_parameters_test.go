@@ -1,6 +1,9 @@
 package test
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // What a request comes to. Whoever is signed in is not asked here: a request
 // in which nothing is wrong goes to a page of its flow.
@@ -204,6 +207,26 @@ var authorizeVariants = map[string][]variant{
 		{"junk", []string{"junk"}, invalid},
 		{"unsigned", []string{"eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJzdWItYWxpY2UifQ."}, invalid},
 		{"repeated", []string{"a", "b"}, invalid},
+	},
+	"resource": { // RFC 8707 section 2: it alone may be repeated
+		{"empty", []string{""}, accepted},
+		{"registered", []string{calendar}, accepted},
+		{"two", []string{calendar, mailbox}, accepted},
+		{"one twice", []string{calendar, calendar}, accepted},
+		{"one and an empty one", []string{"", calendar}, accepted},
+		{"one forty times", slices.Repeat([]string{calendar}, 40), accepted},
+		{"unknown", []string{"https://evil.example"}, "→app invalid_target"},
+		{"one of two unknown", []string{calendar, "https://evil.example"}, "→app invalid_target"},
+		{"of another case", []string{"https://CALENDAR.example/api"}, "→app invalid_target"},
+		{"a slash more", []string{calendar + "/"}, "→app invalid_target"},
+		{"a path below", []string{calendar + "/x"}, "→app invalid_target"},
+		{"a fragment", []string{calendar + "#"}, "→app invalid_target"},
+		{"relative", []string{"/api"}, "→app invalid_target"},
+		{"this server", []string{issuer}, "→app invalid_target"},
+		{"two in one", []string{calendar + " " + mailbox}, "→app invalid_target"},
+		{"no UTF-8", []string{"https://\xff"}, "→app invalid_target"},
+		{"a zero byte", []string{calendar + "\x00"}, "→app invalid_target"},
+		{"long", []string{"https://" + strings.Repeat("a", 4000)}, "→app invalid_target"},
 	},
 	"login_hint": {
 		{"empty", []string{""}, accepted},

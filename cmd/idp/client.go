@@ -90,7 +90,7 @@ service, which acts for itself, without a person.`,
 	f.StringVar(&r.Sector, "sector", "", "with --subject-type pairwise: shares its subjects with the clients of this host name; default the host of its redirect URI")
 	claimFlags(f, &r.Claims)
 	f.StringVar(&r.UserinfoAlgorithm, "userinfo-algorithm", "", "that signs userinfo, RS256 or ES256; default it is plain JSON")
-	f.StringArrayVar(&r.Resources, "resource", nil, "the URI of an API that it may ask tokens for; can be repeated")
+	f.StringArrayVar(&r.Resources, "resource", nil, "the URI of an API that it may ask tokens for, or is if it introspects; can be repeated")
 	f.StringArrayVar(&r.DetailsTypes, "authorization-details-type", nil, "a type of authorization details that it may ask for; can be repeated")
 	f.StringArrayVar(&r.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil, "where the browser may go after a logout; can be repeated")
 	f.StringVar(&r.BackchannelLogoutURI, "backchannel-logout-uri", "", "where it is told, server to server, that a session has ended")

@@ -465,6 +465,7 @@ func (c Config) checkLifetimes(r *report) {
 		{"lifetimes.refresh_idle", l.RefreshIdle, time.Minute, 365 * day},
 		{"lifetimes.refresh", l.Refresh, time.Minute, 5 * 365 * day},
 		{"lifetimes.once", l.Once, time.Minute, time.Hour},
+		{"lifetimes.refresh_grace", l.RefreshGrace, 0, time.Minute},
 		{"keys.rotate", c.Keys.Rotate, 10 * time.Second, 2 * 365 * day},
 	} {
 		if d := time.Duration(v.value); d < v.least || d > v.most {

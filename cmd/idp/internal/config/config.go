@@ -126,6 +126,8 @@ type Lifetimes struct {
 	RefreshIdle Duration `yaml:"refresh_idle"`
 	Refresh     Duration `yaml:"refresh"`
 	Once        Duration `yaml:"once"`
+
+	RefreshGrace Duration `yaml:"refresh_grace"` // 0: none
 }
 
 // Keys says how signing keys rotate.

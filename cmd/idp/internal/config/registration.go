@@ -88,7 +88,7 @@ func checkResources(r *report, c provider.Client) {
 // resourceProblem says what is wrong with the URI of an API.
 func resourceProblem(s string) string {
 	u, err := url.Parse(s)
-	if err != nil || !u.IsAbs() || strings.Contains(s, "#") || !plain(s, 2048) || strings.Contains(s, " ") {
+	if err != nil || !u.IsAbs() || strings.Contains(s, "#") || len(s) > 2048 || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
 		return "is no absolute URI without a fragment"
 	}
 	return ""
