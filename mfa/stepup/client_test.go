@@ -290,6 +290,10 @@ func TestOnlyTheIssuersAnswerToThisFlowIsTaken(t *testing.T) {
 			}
 		}
 	}
+	zero, flow0 := stepup.Client{}, began
+	if code, err := zero.Answer(&flow0, with("iss", "")); err == nil {
+		t.Errorf("the zero client takes the code %q", code)
+	}
 	var fresh stepup.Flow
 	if _, err := app.Answer(&fresh, url.Values{"state": {""}, "code": {"c"}, "iss": {issuer}}); !errors.Is(err, stepup.ErrAnswer) {
 		t.Errorf("an answer that nobody asked for: %v", err)

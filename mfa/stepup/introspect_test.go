@@ -131,6 +131,9 @@ func TestAnAnswerCountsForTenSecondsAndNeverLongerThanTheToken(t *testing.T) {
 		fresh := a.guard(introspected, func(c *stepup.Config) { c.Introspection.Cache = -1 })
 		a.answer(token, nil)
 		wants(t, call(fresh, anyToken, token), 200, "")
+		if got := stepup.Remembered(fresh); got != 0 {
+			t.Errorf("%d answers are remembered, want none", got)
+		}
 		a.set(func(a *authority) { delete(a.opaque, token) })
 		wants(t, call(fresh, anyToken, token), 401, "invalid_token")
 	})
