@@ -27,7 +27,7 @@ type receipt struct {
 // a name for the browser to bring instead.
 func (p *Provider) push(r *request) (answer, error) {
 	ctx := r.Context()
-	v, err := r.parameters()
+	v, err := r.parameters("resource") // RFC 8707 section 2
 	if err != nil {
 		return answer{}, err
 	}
