@@ -56,6 +56,22 @@
 // there is, what is consented to. So nothing is to be had by name for less. The
 // scopes that are granted stay those that were asked for.
 //
+// Who is signed in and is asked for more is told by whom and before what
+// (templates.Why), but not by prompt=select_account, which is about somebody else.
+// That a step-up was asked, met or refused is a row of the audit trail; that a
+// silent one was refused is a line of the log, as anyone's page can ask silently
+// as often as it likes.
+//
+// Authorization details (RFC 9396) are of types that the operator declares, with a
+// JSON Schema and a text/template (details.go). They are stored as they came, but
+// compact, and go into tokens letter by letter. A member that stands twice is
+// refused, because readers do not agree on which counts; so is what a schema does
+// not name, since nobody would see it; and what cannot be shown in every language,
+// or is too long for a page. Texts in them are made inert before the template has
+// them: a payee cannot write a line of their own. At the token endpoint they can be
+// repeated and not narrowed. The schemas are checked by santhosh-tekuri/jsonschema,
+// which loads nothing from elsewhere here.
+//
 // What a client is registered for (Client.Claims) it gets without asking, and so
 // without its user reading what was asked for. What a scope stands for needs that
 // scope's consent and floor all the same, at each use anew, since a registration
