@@ -187,6 +187,9 @@ func TestEachPartOfAnAssertion(t *testing.T) {
 		s.register(api)
 		s.register(spaClient)
 		for path := range asking {
+			if path != "/token" && !strings.HasPrefix(dsn, "sqlite") {
+				continue // who asks is found out in one place, whatever the database
+			}
 			all := rightAssertions()
 			for name, is := range all {
 				is.want = authenticated

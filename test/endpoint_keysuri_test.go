@@ -46,6 +46,7 @@ func TestAClientPublishesItsKeys(t *testing.T) {
 				{at: 71 * time.Second, by: byOld, want: unknown, asked: 3},       // the old is gone
 				{at: 72 * time.Second, by: byNew, want: authenticated, asked: 3},
 				{at: 129 * time.Second, by: variation{key: "stranger"}, want: unknown, asked: 3},
+				{at: 130 * time.Second, by: variation{key: "stranger", header: members("kid", "the other key")}, want: unknown, asked: 3}, // no news
 				{at: 130 * time.Second, by: variation{key: "stranger"}, want: unknown, asked: 4},
 				{at: 131 * time.Second, by: variation{key: "stranger"}, want: unknown, asked: 4},
 				{at: 189 * time.Second, publish: nameless, by: byNameless, want: unknown, asked: 4},
