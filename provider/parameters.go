@@ -19,7 +19,12 @@ func (r *request) query() (url.Values, error) {
 
 // body returns the parameters of a POST: those of its body and no others.
 func (r *request) body() (url.Values, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	kinds := r.Header.Values("Content-Type")
+	if len(kinds) != 1 {
+		// Of two, who stands before us may have looked at the other.
+		return nil, fmt.Errorf("%w: the body has %d types", errMalformed, len(kinds))
+	}
+	kind, _, err := mime.ParseMediaType(kinds[0])
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, fmt.Errorf("%w: the body is not a form", errMalformed)
 	}

@@ -167,6 +167,8 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 			"with a broken jwk":          {mint(t, but(h, "jwk", jwk), c), "401 invalid_token"},
 			"with a critical header":     {mint(t, but(h, "crit", []string{"x"}), c), "401 invalid_token"},
 			"without a kid":              {mint(t, but(h, "kid", nil), c), "401 invalid_token"},
+			"with a space":               {strings.Replace(access, ".", ". ", 1), "401 invalid_token"},
+			"with a line break":          {access[:9] + "\n" + access[9:], "401 invalid_token"},
 			"of an unknown kid":          {mint(t, but(h, "kid", "../../etc/passwd"), c), "401 invalid_token"},
 			"a kid of another alg":       {mint(t, but(h, "kid", key(t, "ES256").ID), c), "401 invalid_token"},
 			"typ JWT":                    {mint(t, but(h, "typ", "JWT"), c), "401 invalid_token"},

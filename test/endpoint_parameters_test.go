@@ -159,6 +159,7 @@ var authorizeVariants = map[string][]variant{
 		{"one of them in reach", []string{"phr mfa"}, accepted},
 		{"repeated", []string{"mfa", "pwd"}, invalid},
 		{"long", []string{strings.Repeat("x ", 2000)}, accepted},
+		{"no UTF-8", []string{"\xff\x00"}, accepted}, // unknown, as any other
 	},
 	"claims": {
 		{"empty", []string{""}, accepted},
@@ -197,14 +198,18 @@ var authorizeVariants = map[string][]variant{
 		{"long", []string{"urn:ietf:params:oauth:request_uri:" + strings.Repeat("a", 4000)}, noRequest},
 		{"repeated", []string{"https://app.example/request", "https://app.example/request"}, invalid},
 		{"repeated, as if pushed", []string{"urn:ietf:params:oauth:request_uri:a", "urn:ietf:params:oauth:request_uri:a"}, invalid},
+		{"a long URL", []string{"https://app.example/" + strings.Repeat("a", 4000)}, "→app request_uri_not_supported"},
 	},
 	"registration": {
 		{"empty", []string{""}, accepted},
 		{"an object", []string{"{}"}, "→app registration_not_supported"},
+		{"repeated", []string{"{}", "{}"}, invalid},
 	},
 	"id_token_hint": { // OA-11
 		{"empty", []string{""}, accepted},
 		{"junk", []string{"junk"}, invalid},
+		{"long", []string{strings.Repeat("a", 4000)}, invalid},
+		{"no UTF-8", []string{"\xff.\x00.\xff"}, invalid},
 		{"unsigned", []string{"eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJzdWItYWxpY2UifQ."}, invalid},
 		{"repeated", []string{"a", "b"}, invalid},
 	},
@@ -236,11 +241,26 @@ var authorizeVariants = map[string][]variant{
 		{"repeated", []string{"a", "b"}, invalid},
 	},
 	"ui_locales": {
+		{"empty", []string{""}, accepted},
+		{"of two", []string{"fr-CA de"}, accepted},
 		{"junk", []string{"\xff ;;; xx-"}, accepted},
 		{"long", []string{strings.Repeat("de ", 1000)}, accepted},
 		{"repeated", []string{"de", "en"}, invalid},
 	},
-	"display":   {{"unknown", []string{"hologram"}, accepted}},
+	"claims_locales": {
+		{"empty", []string{""}, accepted},
+		{"of two", []string{"fr-CA de"}, accepted},
+		{"junk", []string{"\xff ;;; xx-"}, accepted},
+		{"long", []string{strings.Repeat("de ", 1000)}, accepted},
+		{"repeated", []string{"de", "en"}, invalid},
+	},
+	"display": {
+		{"empty", []string{""}, accepted},
+		{"page", []string{"page"}, accepted},
+		{"unknown", []string{"hologram"}, accepted},
+		{"long", []string{strings.Repeat("x", 4000)}, accepted},
+		{"repeated", []string{"page", "page"}, invalid},
+	},
 	"return_to": {{"somewhere else", []string{"https://evil.example"}, accepted}}, // WEB-4
 	"unknown": { // OA-13
 		{"there", []string{"whatever"}, accepted},

@@ -28,13 +28,13 @@ func TestEachParameterOfATokenRequest(t *testing.T) {
 			{"password", []string{"password"}, "400 unsupported_grant_type"},
 			{"client_credentials", []string{"client_credentials"}, "400 unauthorized_client"}, // it is not registered for it
 			{"two", []string{"authorization_code refresh_token"}, "400 unsupported_grant_type"},
-			{"another", []string{"refresh_token"}, grant},
+			{"another", []string{"refresh_token"}, request}, // of which there is none
 			{"long", []string{long}, "400 unsupported_grant_type"},
 			{"odd", []string{"\x00\xff"}, "400 unsupported_grant_type"},
 		},
 		"code": {
-			{"absent", nil, grant},
-			{"empty", []string{""}, grant},
+			{"absent", nil, request},
+			{"empty", []string{""}, request},
 			{"repeated", []string{"a", "b"}, request},
 			{"unknown", []string{"AAAAAAAAAAAAAAAAAAAAAA.AAAA"}, grant},
 			{"odd", []string{"\x00\xff.\x00"}, grant},
@@ -397,6 +397,8 @@ func TestARefreshMayAskForLessAndNeverForMore(t *testing.T) {
 			{"openid email", "200", "openid email"},
 			{"email", "200", "email"},
 			{"", "200", "openid email offline_access"},
+			{"openid openid email", "200", "openid email"},
+			{"OPENID", "400 invalid_scope", ""}, // fosite's lists take it for openid
 			{"openid profile", "400 invalid_scope", ""},
 			{"openid email offline_access admin", "400 invalid_scope", ""},
 			{"openid email offline_access", "200", "openid email offline_access"}, // narrowing does not last

@@ -167,8 +167,8 @@ func shown(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// told returns what the app behind Apache was told, by the claims' names.
-func told(p *page) map[string]string {
+// heardBehind returns what the app behind Apache was told, by the claims' names.
+func heardBehind(p *page) map[string]string {
 	all := map[string]string{}
 	walk(p.doc, func(n *xhtml.Node) {
 		if name, value, ok := strings.Cut(words(n), " is "); ok && n.Data == "p" {
@@ -213,7 +213,7 @@ func TestApacheSignsInAndPassesOnWhatWasProven(t *testing.T) {
 		b.login("alice", phone)
 		b.submit("consent", "decision", "allow")
 		b.at("", http.StatusOK)
-		told := told(b.page)
+		told := heardBehind(b.page)
 		for name, want := range map[string]string{
 			"x-remote-user": "alice", "sub": "sub-alice", "iss": a.at, "aud": "wiki", "acr": "mfa", "amr": "pwd,otp",
 			"name": "Alice Example", "email": "alice@example.org", "email_verified": "1", "groups": "staff",
@@ -260,7 +260,7 @@ func TestApacheStepsUpWhereItWantsMore(t *testing.T) {
 		b.password("alice")
 		b.submit("consent", "decision", "allow")
 		b.at("", http.StatusOK)
-		if got := told(b.page); got["acr"] != "pwd" || got["amr"] != "pwd" {
+		if got := heardBehind(b.page); got["acr"] != "pwd" || got["amr"] != "pwd" {
 			t.Errorf("the app is told %v", got)
 		}
 		b.open(a.url + "/vault")
@@ -268,7 +268,7 @@ func TestApacheStepsUpWhereItWantsMore(t *testing.T) {
 		b.at("factor", http.StatusOK)
 		b.submit("otp", "code", phone.code(0))
 		b.at("", http.StatusOK)
-		if got := told(b.page); got["acr"] != "mfa" || got["amr"] != "pwd,otp" || b.page.url.Path != "/vault" {
+		if got := heardBehind(b.page); got["acr"] != "mfa" || got["amr"] != "pwd,otp" || b.page.url.Path != "/vault" {
 			t.Errorf("at %s the app is told %v", b.page.url, got)
 		}
 	})

@@ -27,6 +27,10 @@ type Tokens struct {
 // Grants are the grant types of the token endpoint.
 var Grants = []string{"authorization_code", "refresh_token", "client_credentials"}
 
+// bearers are the parameters without which there is nothing to judge (RFC 6749
+// section 5.2).
+var bearers = map[string]string{"authorization_code": "code", "refresh_token": "refresh_token"}
+
 // Token answers a token request of an authenticated client. g is the Grant
 // that the code or refresh token in form names, nil if there is none. Errors
 // are Refusals.
@@ -40,6 +44,9 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	}
 	if !slices.Contains(c.GrantTypes, kind) {
 		return Tokens{}, Refuse("unauthorized_client", "The client is not registered for this grant_type.")
+	}
+	if name := bearers[kind]; name != "" && form.Get(name) == "" {
+		return Tokens{}, Refuse("invalid_request", name+" is missing.")
 	}
 	// Only what the grant needs goes in: fosite would take a nonce from here.
 	own := url.Values{}
@@ -99,10 +106,15 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 // Of that, what is no longer left is left out, which the answer says by its
 // scope (section 5.1).
 func narrow(req fosite.AccessRequester, scope string, left []string) error {
-	granted, asked := req.GetGrantedScopes(), strings.Fields(scope)
-	for _, s := range asked {
-		if !granted.Has(s) {
+	var asked []string
+	granted := req.GetGrantedScopes()
+	for _, s := range strings.Fields(scope) {
+		// Not fosite's Has, to which ADMIN is admin.
+		if !slices.Contains(granted, s) {
 			return Refuse("invalid_scope", "A refresh cannot ask for more than was granted.")
+		}
+		if !slices.Contains(asked, s) {
+			asked = append(asked, s)
 		}
 	}
 	if scope == "" {
