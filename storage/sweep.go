@@ -18,7 +18,8 @@ type expiry struct {
 // sweep costs what it removes and not what is there.
 var expiries = []expiry{
 	{table: "flows", key: "id", where: "expires < @now"},
-	{table: "sessions", key: "id", where: "expires < @now"},
+	{table: "sessions", key: "id", where: "expires < @now"}, // and with them their session_clients
+	{table: "logouts", key: "id", where: "expires < @now"},
 	// A grant is made with its code and no refresh token yet.
 	{table: "grants", key: "id", where: "expires < @now AND code_expires < @now"},
 	{table: "mfa_misses", key: "key", where: "expires < @now"},
