@@ -24,7 +24,8 @@ const layers = `
 provider/authflow:
 templates:
 provider/internal/engine: provider/authflow
-provider:                 provider/authflow provider/internal/engine templates
+provider/internal/fetch:
+provider:                 provider/authflow provider/internal/engine provider/internal/fetch templates
 mfa:                      provider/authflow
 storage/password:
 storage:                  mfa provider provider/authflow storage/password
@@ -47,6 +48,7 @@ provider/authflow:        * net/http database/sql
 templates:                * net/http database/sql
 mfa:                      net/http database/sql gorm.io/ github.com/ory/
 provider/internal/engine: gorm.io/
+provider/internal/fetch:  database/sql gorm.io/ github.com/ory/
 provider:                 gorm.io/
 storage/password:         net/http database/sql gorm.io/ github.com/ory/
 cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
@@ -57,6 +59,7 @@ cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
 const owners = `
 github.com/ory/:         provider/internal/engine
 github.com/go-jose/:     provider provider/internal/engine
+code.dny.dev/ssrf:       provider/internal/fetch
 gorm.io/:                storage
 github.com/glebarez/:    storage
 github.com/pressly/:     storage
