@@ -288,10 +288,25 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 			kind = templates.EndedReset
 		case t.flow.Ending == EndCancelled:
 			kind = templates.EndedCancelled
+		case t.flow.Ending == EndDenied:
+			kind = t.signedOut()
 		}
 		return p.ended(r, t, kind), nil
 	}
 	return answer{}, err
+}
+
+// signedOut says why t's flow was ended for its user.
+func (t *passage) signedOut() templates.Ending {
+	switch {
+	case t.moment.Stolen:
+		return templates.EndedReset
+	case t.moment.Blocked:
+		return templates.EndedDenied
+	case t.flow.State.Login.Epoch != t.moment.Epoch:
+		return templates.EndedChanged
+	}
+	return templates.EndedSignedOut
 }
 
 // ended is the page of a flow that is over.

@@ -19,6 +19,7 @@ type metadata struct {
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ScopesSupported       []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -39,6 +40,10 @@ type metadata struct {
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
+	BackchannelLogout     bool     `json:"backchannel_logout_supported"`
+	BackchannelSession    bool     `json:"backchannel_logout_session_supported"`
+	FrontchannelLogout    bool     `json:"frontchannel_logout_supported"`
+	FrontchannelSession   bool     `json:"frontchannel_logout_session_supported"`
 }
 
 // methods are those that can be proven here.
@@ -52,6 +57,7 @@ func (p *Provider) newMetadata() metadata {
 		UserinfoEndpoint:      p.url("/userinfo"),
 		RevocationEndpoint:    p.url("/revoke"),
 		IntrospectionEndpoint: p.url("/introspect"),
+		EndSessionEndpoint:    p.url("/logout"),
 		JWKSURI:               p.url("/jwks.json"),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         responseModes,
@@ -68,6 +74,10 @@ func (p *Provider) newMetadata() metadata {
 		UILocales:             p.pages.Languages(),
 		ClaimsParameter:       true,
 		ResponseIss:           true,
+		BackchannelLogout:     true,
+		BackchannelSession:    true,
+		FrontchannelLogout:    true,
+		FrontchannelSession:   true,
 	}
 	for _, s := range scopes {
 		m.ScopesSupported = append(m.ScopesSupported, s.name)

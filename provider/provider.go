@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
+	"github.com/sallyport-id/sallyport/provider/internal/fetch"
 	"github.com/sallyport-id/sallyport/templates"
 )
 
@@ -57,6 +59,12 @@ type Config struct {
 	// even if it was not they who did it. It must not block for long. Nil:
 	// nobody is told.
 	Notify func(ctx context.Context, n Notice)
+
+	// InsecureNetworks may be reached although they are not public, where a
+	// client says that it is there: its BackchannelLogoutURI. Whoever registers
+	// a client can then have this server send requests to what answers in them.
+	// Nil: public addresses alone, and with an issuer on loopback that.
+	InsecureNetworks []netip.Prefix
 
 	// ClientAddress says where a request comes from. Nil: the peer of the
 	// connection; behind a proxy that is the proxy.
@@ -109,6 +117,9 @@ type Provider struct {
 	router  *mux.Router
 	handler http.Handler
 	meta    metadata
+
+	outside *http.Client  // for what clients name
+	due     chan struct{} // wakes Deliver
 }
 
 // New returns a Provider, or ErrConfig with the reason.
@@ -160,6 +171,7 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	p.outside, p.due = fetch.NewClient(c.reachable(issuer)...), make(chan struct{}, 1)
 	if p.origin, err = sameOrigin(issuer); err != nil {
 		return nil, err
 	}
@@ -318,6 +330,10 @@ func (p *Provider) routes() {
 	on("GET", "/account/codes", page, p.showAccountCodes)
 	on("GET", "/account/codes.txt", page, p.downloadAccountCodes)
 	on("POST", "/account/codes", form, p.postAccountCodes)
+
+	on("GET", "/logout", page, p.logout)
+	on("POST", "/logout", page, p.logoutPosted)
+	on("POST", "/logout/confirm", form, p.confirmLogout)
 
 	on("GET", "/assets/{name}", page, p.asset)
 	p.router = m

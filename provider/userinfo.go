@@ -124,22 +124,34 @@ func (p *Provider) published(ctx context.Context, kid, alg string) (crypto.Publi
 // ours for this client, and may have expired; it authenticates nobody (OpenID
 // Connect Core section 3.1.2.1).
 func (p *Provider) hinted(ctx context.Context, hint, clientID string) (string, error) {
-	bad := engine.Refuse("invalid_request", "id_token_hint is no ID token of ours for this client.")
-	payload, err := engine.Verify(ctx, hint, "JWT", p.published)
-	if errors.Is(err, engine.ErrAccess) {
-		return "", bad
+	token, err := p.idToken(ctx, hint)
+	if errors.Is(err, engine.ErrAccess) || err == nil && (token.Audience != clientID || token.Subject == "") {
+		return "", engine.Refuse("invalid_request", "id_token_hint is no ID token of ours for this client.")
 	}
 	if err != nil {
 		return "", fmt.Errorf("verifying id_token_hint: %w", err)
 	}
-	var c struct {
-		Issuer   string `json:"iss"`
-		Subject  string `json:"sub"`
-		Audience string `json:"aud"`
+	return token.Subject, nil
+}
+
+// An idToken is what an ID token of ours says.
+type idToken struct {
+	Issuer    string `json:"iss"`
+	Subject   string `json:"sub"`
+	Audience  string `json:"aud"`
+	SessionID string `json:"sid"`
+}
+
+// idToken reads an ID token of ours, expired or not, that a published key has
+// signed; engine.ErrAccess if it is none.
+func (p *Provider) idToken(ctx context.Context, token string) (idToken, error) {
+	payload, err := engine.Verify(ctx, token, "JWT", p.published)
+	if err != nil {
+		return idToken{}, err
 	}
-	if err := json.Unmarshal(payload, &c); err != nil ||
-		c.Issuer != p.config.Issuer || c.Audience != clientID || c.Subject == "" {
-		return "", bad
+	var t idToken
+	if err := json.Unmarshal(payload, &t); err != nil || t.Issuer != p.config.Issuer || t.Audience == "" {
+		return idToken{}, engine.ErrAccess
 	}
-	return c.Subject, nil
+	return t, nil
 }
