@@ -194,16 +194,15 @@ func TestSigningOutEndsWhatIsHalfFinished(t *testing.T) {
 		s.register(leaving())
 		phone := s.enrolled("alice")
 		bobs := s.ready("bob")
-		signIn := func() (*browser, identity) {
+		signIn := func(b *browser) identity {
 			t.Helper()
 			time.Sleep(time.Minute)
-			b := newBrowser(t, s.net)
 			b.open(s.app.request())
 			b.login("alice", phone)
 			if b.page.kind() == "consent" {
 				b.submit("consent", "decision", "allow")
 			}
-			return b, s.app.callback(b.page)
+			return s.app.callback(b.page)
 		}
 		begin := func(b *browser, kind string, extra ...string) (*browser, *app) {
 			t.Helper()
@@ -224,7 +223,9 @@ func TestSigningOutEndsWhatIsHalfFinished(t *testing.T) {
 			"everywhere":            func(b *browser, id identity) { b.open(issuer + "/account"); b.submit("end-all") },
 		}
 		for name, out := range ways {
-			b, id := signIn()
+			b := newBrowser(t, s.net)
+			early, _ := begin(b, "factor") // with proofs of its own, and no session yet
+			id := signIn(b)
 			lives := s.sit("alice") // a session in another browser
 			elsewhere := newBrowser(t, s.net)
 			far, _ := begin(elsewhere, "factor") // in another browser, with proofs of its own
@@ -239,9 +240,10 @@ func TestSigningOutEndsWhatIsHalfFinished(t *testing.T) {
 			b.at("signedout", http.StatusOK)
 			time.Sleep(time.Minute) // a new code
 			for what, submit := range map[string]func() *browser{
-				"consent":  func() *browser { consent.submit("consent", "decision", "allow"); return consent },
-				"password": func() *browser { password.password("alice"); return password },
-				"factor":   func() *browser { factor.submit("otp", "code", phone.code(0)); return factor },
+				"consent":                             func() *browser { consent.submit("consent", "decision", "allow"); return consent },
+				"password":                            func() *browser { password.password("alice"); return password },
+				"factor":                              func() *browser { factor.submit("otp", "code", phone.code(0)); return factor },
+				"a factor before there was a session": func() *browser { early.submit("otp", "code", phone.code(0)); return early },
 			} {
 				if tab := submit(); tab.page.kind() != "ended" || !tab.page.says("ended.signedout.title") || tab.page.link("https://app.example/login") == "" {
 					t.Errorf("%s, a flow at %s goes on:\n%s", name, what, tab.page.text())
