@@ -178,6 +178,10 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 	for name, s := range h.config.Scopes {
 		floors[name] = s.Floor
 	}
+	private, err := h.config.Private()
+	if err != nil {
+		return nil, err
+	}
 	l := h.config.Lifetimes
 	return provider.New(provider.Config{
 		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys,
@@ -188,6 +192,7 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
 		},
 		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
+		InsecureNetworks: private,
 	})
 }
 

@@ -142,7 +142,7 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 	checkKeys(r, c)
 	checkSubjects(r, c)
 	checkResources(r, c)
-	checkLogout(r, c)
+	conf.checkLogout(r, c)
 	for i, o := range c.ContinuesTo {
 		u, err := url.Parse(o)
 		if err != nil || webProblem(o) != "" || u.Path != "" || u.RawQuery != "" {
