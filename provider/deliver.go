@@ -50,6 +50,9 @@ func (c Config) reachable(issuer *url.URL) []netip.Prefix {
 // A client that does not answer with 200 or 204 is told again, eight times in
 // about an hour. It may be told twice, and sees so by the jti.
 func (p *Provider) Deliver(ctx context.Context) {
+	if p.handler == nil {
+		return // the zero Provider has nobody to tell
+	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {

@@ -299,7 +299,7 @@ func TestOnlyATakenLogoutIsDelivered(t *testing.T) {
 			if is.problem == "" && len(left) > 0 {
 				t.Errorf("%d: left is %+v", is.status, left)
 			}
-			if is.problem != "" && (len(left) != 1 || left[0].Problem != is.problem || left[0].Tries != 1 || left[0].Due.Sub(time.Now()) != 10*time.Second) {
+			if is.problem != "" && (len(left) != 1 || left[0].Problem != is.problem || left[0].Tries != 1 || time.Until(left[0].Due) != 10*time.Second) {
 				t.Errorf("%d: left is %+v, want problem %q", is.status, left, is.problem)
 			}
 			for _, l := range left {
