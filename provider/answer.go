@@ -62,6 +62,7 @@ type request struct {
 	// What happened, to be told once it is stored.
 	events  []Event
 	notices []Notice
+	logouts bool // a session has ended: clients may have to be told
 }
 
 // An answer is what a request is answered with: one of page, json, data and
@@ -212,6 +213,9 @@ func (p *Provider) tell(r *request) {
 		}
 		p.log.Log(r.Context(), level, "event", attrs...)
 	}
+	if r.logouts {
+		p.wake()
+	}
 	if p.config.Notify == nil {
 		return
 	}
@@ -242,11 +246,11 @@ func (p *Provider) record(ctx context.Context, r *request, e Event) error {
 // expires.
 func (p *Provider) atomically(r *request, fn func(ctx context.Context) error) error {
 	err := p.store.Atomically(r.Context(), func(ctx context.Context) error {
-		r.events, r.notices, r.now = nil, nil, now()
+		r.events, r.notices, r.logouts, r.now = nil, nil, false, now()
 		return fn(ctx)
 	})
 	if err != nil {
-		r.events, r.notices = nil, nil
+		r.events, r.notices, r.logouts = nil, nil, false
 	}
 	return err
 }
@@ -316,13 +320,18 @@ var formPostScript = func() string {
 // secure sets the headers that every answer has (WEB-2).
 func (p *Provider) secure(h http.Header, a answer) {
 	csp := "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
-	switch a.page.(type) {
+	switch page := a.page.(type) {
 	case nil:
 		csp += "; form-action 'none'"
 	case templates.FormPost:
 		// The one page with a script, and with a form that leads elsewhere.
 		csp += "; style-src 'self'; img-src 'self' data:; script-src " + formPostScript +
 			"; form-action " + strings.Join(a.targets, " ")
+	case templates.SignedOut:
+		csp += "; style-src 'self'; img-src 'self' data:; form-action 'none'"
+		if len(page.Frames) > 0 {
+			csp += "; frame-src " + strings.Join(sourcesOf(page.Frames), " ")
+		}
 	default:
 		targets := append([]string{"'self'"}, a.targets...)
 		csp += "; style-src 'self'; img-src 'self' data:; form-action " + strings.Join(targets, " ")

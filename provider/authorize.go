@@ -343,10 +343,25 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 			kind = templates.EndedReset
 		case t.flow.Ending == EndCancelled:
 			kind = templates.EndedCancelled
+		case t.flow.Ending == EndDenied:
+			kind = t.signedOut()
 		}
 		return p.ended(r, t, kind), nil
 	}
 	return answer{}, err
+}
+
+// signedOut says why t's flow was ended for its user.
+func (t *passage) signedOut() templates.Ending {
+	switch {
+	case t.moment.Stolen:
+		return templates.EndedReset
+	case t.moment.Blocked:
+		return templates.EndedDenied
+	case t.flow.State.Login.Epoch != t.moment.Epoch:
+		return templates.EndedChanged
+	}
+	return templates.EndedSignedOut
 }
 
 // ended is the page of a flow that is over.
@@ -362,10 +377,16 @@ func (p *Provider) app(t *passage) templates.App {
 	if t.account() {
 		return templates.App{InitiateURL: p.url("/account")}
 	}
-	a := t.client.app(t.form.Get("redirect_uri"))
-	if t.client.InitiateLoginURI != "" {
+	return p.startable(t.client, t.form.Get("redirect_uri"))
+}
+
+// startable is how a page names c, which answers at uri, with where a sign-in to
+// it can begin.
+func (p *Provider) startable(c Client, uri string) templates.App {
+	a := c.app(uri)
+	if c.InitiateLoginURI != "" {
 		// A client of several providers has to know which one sent someone.
-		a.InitiateURL = extended(t.client.InitiateLoginURI, url.Values{"iss": {p.config.Issuer}})
+		a.InitiateURL = extended(c.InitiateLoginURI, url.Values{"iss": {p.config.Issuer}})
 	}
 	return a
 }

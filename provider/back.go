@@ -61,6 +61,8 @@ func (p *Provider) back(c Client, v url.Values, given []templates.Field) answer 
 func extended(uri string, q url.Values) string {
 	sep := "?"
 	switch {
+	case len(q) == 0:
+		return uri
 	case strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&"):
 		sep = ""
 	case strings.Contains(uri, "?"):
@@ -72,13 +74,18 @@ func extended(uri string, q url.Values) string {
 // targets returns where forms may lead that end at uri: there, and where c
 // sends the browser on to.
 func (c Client) targets(uri string) []string {
-	all := make([]string, 0, 1+len(c.ContinuesTo))
-	for _, s := range append([]string{uri}, c.ContinuesTo...) {
-		if source := sourceOf(s); source != "" {
+	return sourcesOf(append([]string{uri}, c.ContinuesTo...))
+}
+
+// sourcesOf returns the sources of uris, each once.
+func sourcesOf(uris []string) []string {
+	all := make([]string, 0, len(uris))
+	for _, s := range uris {
+		if source := sourceOf(s); source != "" && !slices.Contains(all, source) {
 			all = append(all, source)
 		}
 	}
-	return slices.Compact(all)
+	return all
 }
 
 // sourceOf returns the origin of a URI, or its scheme if it has none, as a

@@ -130,8 +130,8 @@ func (p *Provider) signIn(ctx context.Context, r *request, t *passage, login aut
 	}
 	if old != nil && old.Login.Subject != login.Subject {
 		// Someone else signs in: the session is theirs alone from now on.
-		if err := p.store.EndSession(ctx, old.Login.Subject, old.ID); err != nil && !errors.Is(err, ErrNotFound) {
-			return Session{}, "", fmt.Errorf("ending the other user's session: %w", err)
+		if err := p.endSession(ctx, r, old.Login.Subject, old.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			return Session{}, "", err
 		}
 		old = nil
 	}

@@ -21,6 +21,7 @@ type metadata struct {
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	PushedEndpoint        string   `json:"pushed_authorization_request_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ScopesSupported       []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -47,6 +48,10 @@ type metadata struct {
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`       // request objects by reference; a pushed request is none (RFC 9126 section 5)
 	RequirePushed         bool     `json:"require_pushed_authorization_requests"` // of every client; those that must are registered so
 	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
+	BackchannelLogout     bool     `json:"backchannel_logout_supported"`
+	BackchannelSession    bool     `json:"backchannel_logout_session_supported"`
+	FrontchannelLogout    bool     `json:"frontchannel_logout_supported"`
+	FrontchannelSession   bool     `json:"frontchannel_logout_session_supported"`
 }
 
 // confidential are the ways in which clients that are not public authenticate.
@@ -64,6 +69,7 @@ func (p *Provider) newMetadata() metadata {
 		RevocationEndpoint:    p.url("/revoke"),
 		IntrospectionEndpoint: p.url("/introspect"),
 		PushedEndpoint:        p.url("/par"), // authenticates as the token endpoint does, and has no list of its own (RFC 9126 section 2)
+		EndSessionEndpoint:    p.url("/logout"),
 		JWKSURI:               p.url("/jwks.json"),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         responseModes,
@@ -82,6 +88,10 @@ func (p *Provider) newMetadata() metadata {
 		DetailsTypes:          slices.Sorted(maps.Keys(p.detailsTypes)),
 		ClaimsParameter:       true,
 		ResponseIss:           true,
+		BackchannelLogout:     true,
+		BackchannelSession:    true,
+		FrontchannelLogout:    true,
+		FrontchannelSession:   true,
 	}
 	if p.config.SubjectKey != nil {
 		m.SubjectTypes = append(m.SubjectTypes, "pairwise")

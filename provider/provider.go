@@ -75,10 +75,11 @@ type Config struct {
 	Notify func(ctx context.Context, n Notice)
 
 	// InsecureNetworks may be reached although they are not public, where a
-	// client says that it is there: its KeysURI. Whoever registers a client
-	// can then have this server send requests to what answers in them. With
-	// loopback (127.0.0.0/8, ::1/128) among them, such a URI may be http there.
-	// Nil: public addresses alone.
+	// client says that it is there: its KeysURI or BackchannelLogoutURI. Whoever
+	// registers a client can then have this server send requests to what answers
+	// in them. With loopback (127.0.0.0/8, ::1/128) among them, such a URI may be
+	// http there. Nil: public addresses alone, and with an issuer on loopback
+	// that.
 	InsecureNetworks []netip.Prefix
 
 	// ClientAddress says where a request comes from. Nil: the peer of the
@@ -144,7 +145,9 @@ type Provider struct {
 	meta    metadata
 
 	detailsTypes   detailsTypes
-	subjects, sids veil // of pairwise clients; zero: there are none
+	subjects, sids veil          // of pairwise clients; zero: there are none
+	outside        *http.Client  // for what clients name
+	due            chan struct{} // wakes Deliver
 }
 
 // New returns a Provider, or ErrConfig with the reason.
@@ -203,7 +206,8 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	p.keys = fetch.NewCache(fetch.NewClient(c.InsecureNetworks...), "application/jwk-set+json, application/json",
+	p.outside, p.due = fetch.NewClient(c.reachable(issuer)...), make(chan struct{}, 1)
+	p.keys = fetch.NewCache(p.outside, "application/jwk-set+json, application/json",
 		func(set []byte) ([]jose.JSONWebKey, error) {
 			keys, _, err := readKeys(set)
 			return keys, err
@@ -364,6 +368,10 @@ func (p *Provider) routes() {
 	on("GET", "/account/codes", page, p.showAccountCodes)
 	on("GET", "/account/codes.txt", page, p.downloadAccountCodes)
 	on("POST", "/account/codes", form, p.postAccountCodes)
+
+	on("GET", "/logout", page, p.logout)
+	on("POST", "/logout", page, p.logoutPosted)
+	on("POST", "/logout/confirm", form, p.confirmLogout)
 
 	on("GET", "/assets/{name}", page, p.asset)
 	p.router = m

@@ -114,7 +114,7 @@ func (p *Provider) pushed(ctx context.Context, r *request, c Client, v url.Value
 // What it offers is what the client c has registered.
 func (p *Provider) stale(r *request, c Client, err error) answer {
 	a := p.failure(r, page, err)
-	a.page = templates.Error{Fault: templates.FaultStale, App: c.app(""), RequestID: r.id}
+	a.page = templates.Error{Fault: templates.FaultStale, App: p.startable(c, ""), RequestID: r.id}
 	return a
 }
 

@@ -68,10 +68,34 @@ type Store interface {
 	SaveSession(ctx context.Context, s Session) error
 	// Sessions returns the sessions of subject, the last used first.
 	Sessions(ctx context.Context, subject string) ([]Session, error)
-	// EndSession ends the session, if it is subject's; ErrNotFound if not.
+	// SessionClients returns the IDs of the clients that were given something
+	// in the session, ended or not, in order.
+	SessionClients(ctx context.Context, id string) ([]string, error)
+	// EndSession ends the session, if it is subject's; ErrNotFound if not. With
+	// it end the flows that began in it, as Ending EndDenied, and the grants
+	// that were given in it, but for those with the scope offline_access; and
+	// for each of its clients that has a BackchannelLogoutURI a Logout is
+	// stored, due at once. All of it is one transaction: a session that has
+	// ended and a client that will not hear of it cannot be.
 	EndSession(ctx context.Context, subject, id string) error
-	// EndSessions ends every session of subject.
+	// EndSessions does what EndSession does to every session of subject, and
+	// ends every flow in which subject has proven something.
 	EndSessions(ctx context.Context, subject string) error
+	// EndFlows ends the flows of one browser in which subject has proven
+	// something, as Ending EndDenied and a new version: who read one before
+	// cannot save it any more.
+	EndFlows(ctx context.Context, browser Hash, subject string) error
+
+	// ClaimLogouts returns at most limit Logouts that are due at now and not
+	// given up, those longest due, and makes them due again at until: that is
+	// how long the caller has. Of two concurrent calls, one gets a Logout.
+	ClaimLogouts(ctx context.Context, now, until time.Time, limit int) ([]Logout, error)
+	// SaveLogout stores the Tries, Due, GivenUp and Problem of l, if it is
+	// still due at claimed; ErrConflict if not: someone else has it by now.
+	SaveLogout(ctx context.Context, l Logout, claimed time.Time) error
+	// RemoveLogout removes a Logout, whoever has claimed it: the client knows.
+	// If it is not there, that is no error.
+	RemoveLogout(ctx context.Context, id string) error
 
 	// Consent returns the scopes that subject allowed the client, none if it
 	// was never asked; that is no error.
@@ -84,7 +108,8 @@ type Store interface {
 	// grant that it made.
 	RevokeConsent(ctx context.Context, subject, clientID string, now time.Time) error
 
-	// CreateGrant stores g, whose ID is new.
+	// CreateGrant stores g, whose ID is new. Its client is from then on one of
+	// those of its session.
 	CreateGrant(ctx context.Context, g Grant) error
 	// Grant returns the grant, revoked or not, until it is swept. In a
 	// transaction it is locked: of many who notice one reuse, one records it.
@@ -154,7 +179,7 @@ type Ending string
 const (
 	EndGranted   Ending = "granted"
 	EndCancelled Ending = "cancelled"
-	EndDenied    Ending = "denied" // by policy: its reason was answered to the client
+	EndDenied    Ending = "denied" // for its user, who was signed out
 )
 
 // A Session is a browser in which someone is signed in.
@@ -167,6 +192,21 @@ type Session struct {
 	Expires   time.Time // the end of its absolute or idle lifetime, whichever is first, as of Used
 	Address   string    // of the browser, when it was last used
 	UserAgent string    // at most 256 bytes
+}
+
+// A Logout is what a client is still to be told: that a session has ended in
+// which it was given something (OpenID Connect Back-Channel Logout section
+// 2.5).
+type Logout struct {
+	ID        string // the jti claim, the same at each try; 128 random bits
+	ClientID  string
+	Subject   string
+	SessionID string // the sid claim
+	Created   time.Time
+	Tries     int
+	Due       time.Time // when it is tried next
+	GivenUp   time.Time // zero: not
+	Problem   string    // what came of the last try, for the operator; at most 256 bytes
 }
 
 // A Consent is what a user allowed a client.

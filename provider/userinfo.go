@@ -167,23 +167,14 @@ func (p *Provider) published(ctx context.Context, kid, alg string) (crypto.Publi
 // section 3.1.2.1). The subject is ours, whatever c knows the user by.
 func (p *Provider) hinted(ctx context.Context, hint string, c Client) (string, error) {
 	bad := engine.Refuse("invalid_request", "id_token_hint is no ID token of ours for this client.")
-	payload, err := engine.Verify(ctx, hint, "JWT", p.published)
-	if errors.Is(err, engine.ErrAccess) {
+	token, err := p.idToken(ctx, hint)
+	if errors.Is(err, engine.ErrAccess) || err == nil && token.Audience != c.ID {
 		return "", bad
 	}
 	if err != nil {
 		return "", fmt.Errorf("verifying id_token_hint: %w", err)
 	}
-	var says struct {
-		Issuer   string `json:"iss"`
-		Subject  string `json:"sub"`
-		Audience string `json:"aud"`
-	}
-	if err := json.Unmarshal(payload, &says); err != nil ||
-		says.Issuer != p.config.Issuer || says.Audience != c.ID {
-		return "", bad
-	}
-	subject, ok, err := p.subjectOf(ctx, c, says.Subject)
+	subject, ok, err := p.subjectOf(ctx, c, token.Subject)
 	if err != nil {
 		return "", err
 	}
@@ -191,4 +182,26 @@ func (p *Provider) hinted(ctx context.Context, hint string, c Client) (string, e
 		return "", bad // of a time when it knew its users by other names
 	}
 	return subject, nil
+}
+
+// An idToken is what an ID token of ours says.
+type idToken struct {
+	Issuer    string `json:"iss"`
+	Subject   string `json:"sub"`
+	Audience  string `json:"aud"`
+	SessionID string `json:"sid"`
+}
+
+// idToken reads an ID token of ours, expired or not, that a published key has
+// signed; engine.ErrAccess if it is none.
+func (p *Provider) idToken(ctx context.Context, token string) (idToken, error) {
+	payload, err := engine.Verify(ctx, token, "JWT", p.published)
+	if err != nil {
+		return idToken{}, err
+	}
+	var t idToken
+	if err := json.Unmarshal(payload, &t); err != nil || t.Issuer != p.config.Issuer || t.Audience == "" {
+		return idToken{}, engine.ErrAccess
+	}
+	return t, nil
 }

@@ -263,6 +263,8 @@ func (d *DB) removeClient(ctx context.Context, id string) error {
 		d.write(ctx).Where("client_id = ?", id).Delete(&consentRow{}).Error,
 		d.write(ctx).Model(&grantRow{}).Where("client_id = ? AND revoked = 0", id).
 			Update("revoked", mark(time.Now())).Error,
+		d.write(ctx).Where("client_id = ?", id).Delete(&sessionClientRow{}).Error,
+		d.write(ctx).Where("client_id = ?", id).Delete(&logoutRow{}).Error,
 	)
 }
 

@@ -50,6 +50,14 @@
 // Sealed, it would be lost with a sealing key that was taken out too early, and
 // every such relying party would know nobody any more, for good.
 //
+// Sessions end in one place, endSessions, and in one transaction with what hangs
+// on them: flows, grants, and the table logouts, from which clients are told.
+// Whoever ends a session, by whatever command, cannot forget them.
+//
+// Who was given something in a session stands in session_clients, because grants
+// may be swept long before their session. Its rows go with the session's, by the
+// one foreign key there is.
+//
 // Text from strangers may hold what PostgreSQL refuses in text: zero bytes,
 // invalid UTF-8. An ID like that is not found. A nonce and a challenge come back
 // byte for byte and are bytes. Words that are only shown are cleaned. The key of

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"gorm.io/gorm"
+
 	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/provider/authflow"
 )
@@ -116,4 +118,24 @@ func (d *DB) SaveFlow(ctx context.Context, f provider.Flow) error {
 		return fmt.Errorf("storage: save flow: %w", err)
 	}
 	return nil
+}
+
+// EndFlows ends the flows of one browser in which subject has proven something.
+func (d *DB) EndFlows(ctx context.Context, browser provider.Hash, subject string) error {
+	err := d.endFlows(ctx, "subject <> '' AND subject = ? AND browser = ?", subject, browser[:])
+	if err != nil {
+		return fmt.Errorf("storage: end flows: %w", err)
+	}
+	return nil
+}
+
+// endFlows ends the flows that are not over yet and fulfil a condition. Their
+// version grows, or who has read one would save it as if nothing had happened.
+func (d *DB) endFlows(ctx context.Context, where string, args ...any) error {
+	return d.write(ctx).Model(&flowRow{}).Where("ended = ?", false).Where(where, args...).
+		Updates(map[string]any{
+			"ended":   true,
+			"ending":  string(provider.EndDenied),
+			"version": gorm.Expr("version + 1"),
+		}).Error
 }

@@ -121,12 +121,18 @@ func (r grantRow) grant() provider.Grant {
 	}
 }
 
-// CreateGrant stores g; provider.ErrConflict if its ID is taken.
+// CreateGrant stores g, and that its client is in its session;
+// provider.ErrConflict if its ID is taken.
 func (d *DB) CreateGrant(ctx context.Context, g provider.Grant) error {
 	if g.Login.Subject != g.Subject {
 		return fmt.Errorf("storage: create grant: it is %q's with a login of %q", g.Subject, g.Login.Subject)
 	}
-	err := settled(d.write(ctx).Create(newGrantRow(g)), provider.ErrConflict)
+	err := d.Atomically(ctx, func(ctx context.Context) error {
+		if err := settled(d.write(ctx).Create(newGrantRow(g)), provider.ErrConflict); err != nil {
+			return err
+		}
+		return d.join(ctx, g.SessionID, g.ClientID)
+	})
 	if err != nil {
 		return fmt.Errorf("storage: create grant: %w", err)
 	}

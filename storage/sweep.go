@@ -19,7 +19,8 @@ type expiry struct {
 var expiries = []expiry{
 	{table: "flows", key: "id", where: "expires < @now"},
 	{table: "pushed_requests", key: "id", where: "kept < @now"},
-	{table: "sessions", key: "id", where: "expires < @now"},
+	{table: "sessions", key: "id", where: "expires < @now"}, // and with them their session_clients
+	{table: "logouts", key: "id", where: "expires < @now"},
 	// A grant is made with its code and no refresh token yet.
 	{table: "grants", key: "id", where: "expires < @now AND code_expires < @now"},
 	{table: "assertions", key: "key", where: "expires < @now"},

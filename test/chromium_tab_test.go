@@ -266,6 +266,20 @@ func (b *tab) at() *url.URL {
 	return u
 }
 
+// path returns the path of the page; empty while the browser is on its way from
+// one page to another by itself, when it has none that could be asked.
+func (b *tab) path() string {
+	h, err := chromedp.Call(b.ctx, cdppage.GetNavigationHistory, cdp.Empty{})
+	if err != nil {
+		return ""
+	}
+	u, err := url.Parse(h.Entries[h.CurrentIndex].URL)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
 // arrive does something that leads to another page, and returns the status of
 // the answer. A field that wants the focus gets it a little after the page has
 // come; typing before would go elsewhere.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/sallyport-id/sallyport/provider"
 )
@@ -124,6 +125,28 @@ func TestEachEndpointIsOneTransaction(t *testing.T) {
 		}
 		exactly("account", 0, func() { b.open(issuer + "/account") })
 		at("account")
+
+		// Logging out: 1, with all whom that is to be told.
+		s.register(leaving())
+		out := issuer + "/logout?" + values("id_token_hint", live.text(t, "id_token")).Encode()
+		exactly("asking to log out", 0, func() { b.open(issuer + "/logout") })
+		exactly("logging out", 1, func() { b.open(out) })
+		if len(s.untold()) != 1 {
+			t.Errorf("at %s", b.page.text())
+		}
+		exactly("logging out once more", 0, func() { b.open(out) })
+		exactly("looking for who is to be told", 1, func() {
+			_, err := s.db.ClaimLogouts(t.Context(), now(), now().Add(time.Hour), 10)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		exactly("looking where nobody is", 0, func() {
+			_, err := s.db.ClaimLogouts(t.Context(), now(), now().Add(time.Hour), 10)
+			if err != nil {
+				t.Error(err)
+			}
+		})
 
 		// A service's token is nobody's, and nothing is kept of it.
 		s.register(provider.Client{ID: "service", Type: provider.Service, Secrets: []provider.Hash{hash(appSecret)},

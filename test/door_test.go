@@ -48,6 +48,8 @@ GET /account                                | →flow             | →flow     
 GET /account/factor                         | →/account         | →/account          | →/account          | →/account         | →/account          | 200 enrol          | →/account          | 200 enrol         | →/account
 GET /account/codes                          | →/account         | →/account          | →/account          | →/account         | →/account          | 200 codes          | →/account          | 200 codes         | →/account
 GET /account/codes.txt                      | →/account         | →/account          | →/account          | →/account         | →/account          | 200                | →/account          | 200               | →/account
+GET /logout                                 | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | 200 signout        | 200 signout        | 200 signout        | 200 signout       | 200 signout
+GET /logout hinted                          | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | 200 signedout-!    | 200 signedout-!    | 200 signedout-!    | 200 signedout-!   | 200 signedout-!
 OPTIONS /.well-known/openid-configuration   | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 OPTIONS /.well-known/oauth-authorization-server | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 OPTIONS /jwks.json                          | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
@@ -80,6 +82,9 @@ POST /account new-codes                     | →/account         | →/account 
 POST /account unknown                       | →/account         | →/account          | →/account          | →/account         | →/account          | →/account          | →/account          | →/account         | →/account
 POST /account/factor confirm                | →/account         | →/account          | →/account          | →/account         | →/account          | →/account/codes+!  | →/account          | →/account/codes+! | →/account
 POST /account/codes saved                   | →/account         | →/account          | →/account          | →/account         | →/account          | →/account!         | →/account          | →/account!        | →/account
+POST /logout                                | →/logout          | →/logout           | →/logout           | →/logout          | →/logout           | →/logout           | →/logout           | →/logout          | →/logout
+POST /logout/confirm sign-out               | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | 200 signedout-!    | 200 signedout-!    | 200 signedout-!    | 200 signedout-!   | 200 signedout-!
+POST /logout/confirm unknown                | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | →/logout           | →/logout           | →/logout           | →/logout          | →/logout
 `
 
 // A visitor is someone in one of the columns.
@@ -248,8 +253,12 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 		v.do(post(c.t, issuer+"/account", url.Values{"step": {"new-codes"}}))
 	}
 	if method == http.MethodGet {
-		if path == "/authorize" {
+		switch {
+		case path == "/authorize":
 			path += "?" + authorization().Encode()
+		case step == "hinted":
+			// An ID token that v was given, if v is signed in.
+			path += "?" + url.Values{"id_token_hint": {hintOf(c.t, "first", v.subject(), c.sessionOf(v))}}.Encode()
 		}
 		r := get(c.t, path, "Cookie", v.cookies(), "Sec-Fetch-Site", "cross-site")
 		return c.bearing(r, v)
@@ -282,6 +291,8 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 		form.Set("decision", "allow")
 	case step == "revoke":
 		form.Set("client", "low")
+	case path == "/logout/confirm":
+		form.Set("session", c.sessionOf(v))
 	case step == "end-session":
 		form.Set("id", c.sessionOf(v))
 	}

@@ -432,6 +432,7 @@ func TestTheZeroProviderAnswersNobody(t *testing.T) {
 			t.Errorf("%s: %d, want 503", path, a.status)
 		}
 	}
+	new(provider.Provider).Deliver(t.Context()) // returns: there is nobody to tell
 }
 
 // AD-1, AD-2

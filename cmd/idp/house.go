@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
@@ -193,10 +192,9 @@ func (h *house) provider(ctx context.Context, address func(*http.Request) string
 	for uri, f := range h.config.Resources {
 		resources[uri] = f.Record()
 	}
-	// What is for this machine alone may ask the apps on it for their keys.
-	var within []netip.Prefix
-	if h.config.OnLoopback() {
-		within = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	private, err := h.config.Private()
+	if err != nil {
+		return nil, err
 	}
 	l := h.config.Lifetimes
 	return provider.New(provider.Config{
@@ -211,8 +209,8 @@ func (h *house) provider(ctx context.Context, address func(*http.Request) string
 			Once:         time.Duration(l.Once),
 			RefreshGrace: time.Duration(l.RefreshGrace),
 		},
-		InsecureNetworks: within,
-		Pages:            set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
+		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
+		InsecureNetworks: private,
 	})
 }
 

@@ -172,6 +172,31 @@ func (f *FaultyStore) EndSessions(ctx context.Context, subject string) error {
 	return f.do("EndSessions", func() error { return f.s.EndSessions(ctx, subject) })
 }
 
+// SessionClients does so.
+func (f *FaultyStore) SessionClients(ctx context.Context, id string) ([]string, error) {
+	return call(f, "SessionClients", func() ([]string, error) { return f.s.SessionClients(ctx, id) })
+}
+
+// EndFlows does so.
+func (f *FaultyStore) EndFlows(ctx context.Context, browser provider.Hash, subject string) error {
+	return f.do("EndFlows", func() error { return f.s.EndFlows(ctx, browser, subject) })
+}
+
+// ClaimLogouts does so.
+func (f *FaultyStore) ClaimLogouts(ctx context.Context, now, until time.Time, limit int) ([]provider.Logout, error) {
+	return call(f, "ClaimLogouts", func() ([]provider.Logout, error) { return f.s.ClaimLogouts(ctx, now, until, limit) })
+}
+
+// SaveLogout does so.
+func (f *FaultyStore) SaveLogout(ctx context.Context, l provider.Logout, claimed time.Time) error {
+	return f.do("SaveLogout", func() error { return f.s.SaveLogout(ctx, l, claimed) })
+}
+
+// RemoveLogout does so.
+func (f *FaultyStore) RemoveLogout(ctx context.Context, id string) error {
+	return f.do("RemoveLogout", func() error { return f.s.RemoveLogout(ctx, id) })
+}
+
 // Consent does so.
 func (f *FaultyStore) Consent(ctx context.Context, subject, clientID string) (provider.Consent, error) {
 	return call(f, "Consent", func() (provider.Consent, error) { return f.s.Consent(ctx, subject, clientID) })

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"net/mail"
 	"net/netip"
@@ -111,6 +112,13 @@ func (c Config) checkListen(r *report) {
 			r.add(index("trusted_proxies", i), "%q is everyone: any client could name any address as its own", p)
 		}
 	}
+	for i, s := range c.PrivateNetworks {
+		if prefix, err := ParseProxy(s); err != nil {
+			r.add(index("private_networks", i), "%q is no IP address or network, such as 10.0.0.7 or 10.0.0.0/8", s)
+		} else if prefix.Bits() == 0 {
+			r.add(index("private_networks", i), "%q is everything, this machine and the metadata service of a cloud among it; name what clients are in", s)
+		}
+	}
 	switch {
 	case c.TLS.Cert == "" && c.TLS.Key != "":
 		r.add("tls.cert", "is missing; tls.key needs it")
@@ -146,6 +154,19 @@ func ParseProxy(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	return netip.ParsePrefix(s)
+}
+
+// Private returns the networks that this server may send requests to where
+// clients are in them.
+func (c Config) Private() (all []netip.Prefix, err error) {
+	for _, s := range c.PrivateNetworks {
+		p, err := ParseProxy(s)
+		if err != nil {
+			return nil, fmt.Errorf("private_networks: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 func (c Config) checkDatabase(r *report) {

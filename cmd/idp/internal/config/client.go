@@ -164,7 +164,7 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 			r.add(index("authorization_details_types", i), "%q is none of those under authorization_details", name)
 		}
 	}
-	checkLogout(r, c)
+	conf.checkLogout(r, c)
 	for i, o := range c.ContinuesTo {
 		u, err := url.Parse(o)
 		if err != nil || webProblem(o) != "" || u.Path != "" || u.RawQuery != "" {

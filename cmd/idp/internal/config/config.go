@@ -12,27 +12,28 @@ import (
 // A Config is the whole configuration. config.example.yaml says of each key
 // what it means and what it is if left out.
 type Config struct {
-	Issuer         string             `yaml:"issuer"`
-	Listen         string             `yaml:"listen"`
-	TLS            TLS                `yaml:"tls"`
-	TrustedProxies []string           `yaml:"trusted_proxies"`
-	Database       Database           `yaml:"database"`
-	Secrets        Secrets            `yaml:"secrets"`
-	Levels         []Level            `yaml:"levels"`
-	Floor          string             `yaml:"floor"`
-	Scopes         map[string]Scope   `yaml:"scopes"`
-	Resources      map[string]Floor   `yaml:"resources"`
-	Details        map[string]Details `yaml:"authorization_details"`
-	Enrolment      string             `yaml:"enrolment"`
-	TOTP           TOTP               `yaml:"totp"`
-	Passwords      Passwords          `yaml:"passwords"`
-	Lifetimes      Lifetimes          `yaml:"lifetimes"`
-	Keys           Keys               `yaml:"keys"`
-	Brand          Brand              `yaml:"brand"`
-	Templates      string             `yaml:"templates"`
-	Log            Log                `yaml:"log"`
-	Notify         Notify             `yaml:"notify"`
-	Clients        []Client           `yaml:"clients"`
+	Issuer          string             `yaml:"issuer"`
+	Listen          string             `yaml:"listen"`
+	TLS             TLS                `yaml:"tls"`
+	TrustedProxies  []string           `yaml:"trusted_proxies"`
+	PrivateNetworks []string           `yaml:"private_networks"`
+	Database        Database           `yaml:"database"`
+	Secrets         Secrets            `yaml:"secrets"`
+	Levels          []Level            `yaml:"levels"`
+	Floor           string             `yaml:"floor"`
+	Scopes          map[string]Scope   `yaml:"scopes"`
+	Resources       map[string]Floor   `yaml:"resources"`
+	Details         map[string]Details `yaml:"authorization_details"`
+	Enrolment       string             `yaml:"enrolment"`
+	TOTP            TOTP               `yaml:"totp"`
+	Passwords       Passwords          `yaml:"passwords"`
+	Lifetimes       Lifetimes          `yaml:"lifetimes"`
+	Keys            Keys               `yaml:"keys"`
+	Brand           Brand              `yaml:"brand"`
+	Templates       string             `yaml:"templates"`
+	Log             Log                `yaml:"log"`
+	Notify          Notify             `yaml:"notify"`
+	Clients         []Client           `yaml:"clients"`
 }
 
 // TLS names a certificate of the server's own.

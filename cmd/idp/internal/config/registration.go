@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -96,7 +97,7 @@ func resourceProblem(s string) string {
 
 // checkLogout judges where a client hears of logouts, and where people go
 // after them.
-func checkLogout(r *report, c provider.Client) {
+func (conf Config) checkLogout(r *report, c provider.Client) {
 	for i, u := range c.PostLogoutRedirectURIs {
 		if reason := redirectProblem(c.Type, u); reason != "" {
 			r.add(index("post_logout_redirect_uris", i), "%q %s", u, reason)
@@ -114,4 +115,38 @@ func checkLogout(r *report, c provider.Client) {
 			r.add(u.key, "%q %s", u.is, reason)
 		}
 	}
+	if u := c.BackchannelLogoutURI; webProblem(u) == "" && !conf.reaches(u) {
+		r.add("backchannel_logout_uri", "%q is in a private network, which this server sends nothing to unless private_networks has it", u)
+	}
+	// OpenID Connect Front-Channel Logout section 2.
+	if u := c.FrontchannelLogoutURI; u != "" && webProblem(u) == "" &&
+		!slices.ContainsFunc(c.RedirectURIs, func(s string) bool { return sameOrigin(u, s) }) {
+		r.add("frontchannel_logout_uri", "%q is not at the origin of any of the redirect URIs", u)
+	}
+}
+
+// reaches reports whether this server would send a request to u. What a name
+// resolves to is seen when it does.
+func (conf Config) reaches(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil {
+		return true
+	}
+	host := u.Hostname()
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	ip, err := netip.ParseAddr(host)
+	if ip = ip.Unmap(); err != nil || !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() || ip.IsLoopback() && conf.Loopback() {
+		return true
+	}
+	allowed, err := conf.Private()
+	return err != nil || slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// sameOrigin reports whether two URLs have one scheme, host and port.
+func sameOrigin(a, b string) bool {
+	u, err1 := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && u.Host == v.Host
 }
