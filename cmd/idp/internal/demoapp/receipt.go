@@ -17,7 +17,7 @@ type receipt struct {
 	// What the bank answered first, in words and as it came. Empty: it sent at
 	// once.
 	Said, Status string
-	Asked, Wants string
+	Asked        []asked
 	Challenge    string
 
 	// What the bank read in the new token.
@@ -28,32 +28,30 @@ type receipt struct {
 	Details       string
 }
 
+// An asked is one thing of those that the bank asked for.
+type asked struct{ Name, Words, Param string }
+
 func (s *sending) receipt(made statement, now time.Time) *receipt {
 	var p payment
 	if err := json.Unmarshal(s.flow.Call, &p); err != nil {
 		return nil // never: it was written here
 	}
 	r := &receipt{Amount: p.Amount, Payee: p.Payee, statement: made, Challenge: s.challenge}
-	if asked := s.flow.Asked; asked.IsStepUp() {
-		r.Status = fmt.Sprintf("%d %s", s.status, asked.Code)
+	if c := s.flow.Asked; c.IsStepUp() {
+		r.Status = fmt.Sprintf("%d %s", s.status, c.Code)
 		r.Said = "The token of your sign-in may not send money"
 		if s.status == http.StatusUnauthorized {
-			r.Said = "It has been too long since you proved who you are, or it was too weak"
+			r.Said = "Your sign-in is too old or too weak for this"
 		}
-		var words, wants []string
-		if len(asked.ACRValues) > 0 {
-			words = append(words, level(asked.ACRValues[0]))
-			wants = append(wants, "acr_values "+strings.Join(asked.ACRValues, " "))
+		if len(c.ACRValues) > 0 {
+			r.Asked = append(r.Asked, asked{"It asked for", level(c.ACRValues[0]), "acr_values " + strings.Join(c.ACRValues, " ")})
 		}
-		if asked.MaxAge != nil {
-			words = append(words, fmt.Sprintf("not older than %d minutes", *asked.MaxAge/60))
-			wants = append(wants, fmt.Sprintf("max_age %d", *asked.MaxAge))
+		if c.MaxAge != nil {
+			r.Asked = append(r.Asked, asked{"Of the last", fmt.Sprintf("%d minutes", *c.MaxAge/60), fmt.Sprintf("max_age %d", *c.MaxAge)})
 		}
-		if len(asked.Scopes) > 0 {
-			words = append(words, "for sending money")
-			wants = append(wants, "scope "+strings.Join(asked.Scopes, " "))
+		if len(c.Scopes) > 0 {
+			r.Asked = append(r.Asked, asked{"And leave to", "send money", "scope " + strings.Join(c.Scopes, " ")})
 		}
-		r.Asked, r.Wants = strings.Join(words, ", "), strings.Join(wants, ", ")
 	}
 	if t := made.Proof; t != nil {
 		at := time.Unix(t.AuthTime, 0).UTC()

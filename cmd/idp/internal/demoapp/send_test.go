@@ -28,7 +28,7 @@ func TestSendingMoneyStepsUpAndHappensOnce(t *testing.T) {
 	}{
 		"soon after signing in": {nil, []string{"403 insufficient_scope", "may not send money"}},
 		"later": {map[string]any{"auth_time": time.Now().Add(-time.Hour).Unix()},
-			[]string{"401 insufficient_user_authentication", "too long since"}},
+			[]string{"401 insufficient_user_authentication", "too old or too weak"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newBank(t)
@@ -49,8 +49,8 @@ func TestSendingMoneyStepsUpAndHappensOnce(t *testing.T) {
 			w.access = strong(approval)
 			status, body := w.answer(t)
 			for _, want := range append(c.says,
-				"20.00 EUR sent to <bdi>Grace</bdi>", "980.00 EUR left", "two factors, not older than 5 minutes, for sending money",
-				"acr_values mfa phr, max_age 300, scope transfer", "a password and a one-time code", "amr pwd otp", "acr mfa", "just now",
+				"20.00 EUR sent to <bdi>Grace</bdi>", "980.00 EUR left", "<dd>5 minutes</dd>", "<dd>send money</dd>",
+				"<code>acr_values mfa phr</code>", "<code>max_age 300</code>", "<code>scope transfer</code>", "a password and a one-time code", "amr pwd otp", "acr mfa", "just now",
 				"&#34;amount&#34;: &#34;20.00&#34;", "WWW-Authenticate: Bearer",
 			) {
 				if status != 200 || !strings.Contains(body, want) {
