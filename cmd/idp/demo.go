@@ -28,18 +28,19 @@ func (c *cli) demoCommand() *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Try it: a provider and an app on this machine",
-		Long: `Demo runs a provider and a small app that signs people in through it, both on
-this machine alone. What they need, keys, a user, a database, is made at the
-first start and kept in a directory, in which there is also a configuration
-file: the other commands work with it, while the demo runs or not.`,
+		Short: "Try it: a provider, an app and an API on this machine",
+		Long: `Demo runs a provider, a small app that signs people in through it, and an API
+through which the app sends play money, all on this machine alone. What they
+need, keys, a user, a database, is made at the first start and kept in a
+directory, in which there is also a configuration file: the other commands work
+with it, while the demo runs or not.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.demo(cmd.Context(), dir, port, verbose)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", filepath.Join("data", "demo"), "where everything is kept")
-	cmd.Flags().IntVar(&port, "port", 8080, "of the provider; the app gets the next free one; only at the first start")
+	cmd.Flags().IntVar(&port, "port", 8080, "of the provider; the app and the API get the next free ones; only at the first start")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return cmd
 }
