@@ -188,3 +188,16 @@ func TestATokenThatIsOverAndABankThatIsAwayAreSaid(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 }
+
+// Without it Chromium stops the browser on its way to the provider.
+func TestThePolicyLetsTheFormLeadToTheProvider(t *testing.T) {
+	w := newBank(t)
+	resp, err := w.browser.Get(w.app.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Content-Security-Policy"); !strings.Contains(got, "form-action 'self' "+w.provider.URL+";") {
+		t.Errorf("the policy is %q", got)
+	}
+}
