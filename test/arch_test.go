@@ -33,7 +33,7 @@ storage:                  mfa provider provider/authflow storage/password
 storage/storagetest:      mfa provider provider/authflow
 cmd/idp/internal/certtest:
 cmd/idp/internal/config:  provider provider/authflow storage/password
-cmd/idp/internal/demoapp:
+cmd/idp/internal/demoapp: mfa/stepup
 cmd/idp/internal/notify:  cmd/idp/internal/config provider
 cmd/idp/internal/notify/smtptest:
 cmd/idp/internal/server:

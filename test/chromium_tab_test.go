@@ -83,7 +83,7 @@ func newTab(t *testing.T, ctx context.Context) *tab {
 	b.ctx = ctx
 
 	err := chromedp.Listen(ctx, b.listen)
-	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.scripts(false)
 	call(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	call(b, accessibility.Enable, cdp.Empty{})
 	call(b, audits.Enable, cdp.Empty{})
@@ -98,6 +98,12 @@ func newTab(t *testing.T, ctx context.Context) *tab {
 	}
 	b.look(b.wide, "light")
 	return b
+}
+
+// scripts lets scripts run, or not.
+func (b *tab) scripts(run bool) {
+	b.t.Helper()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !run})
 }
 
 // call sends the browser a command.

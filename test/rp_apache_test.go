@@ -289,7 +289,7 @@ func TestBrowserSignsInToApache(t *testing.T) {
 	b.fill("Password", passwords["alice"])
 	b.press("Continue")
 	b.on("Enter your code")
-	b.fill("Code", oathtool(t, secret))
+	b.fill("Code", oathtool(t, secret, time.Now()))
 	b.press("Continue")
 	b.on("Allow The Wiki?", "localhost")
 	b.press("Allow")
