@@ -121,6 +121,24 @@ func TestASecretHasThirtyTwoBytes(t *testing.T) {
 	}
 }
 
+// All of a secret counts; fosite takes the first 32 bytes of one (fosite.md
+// 3.9), so that two that begin alike would be one.
+func TestEveryByteOfASecretCounts(t *testing.T) {
+	long := bytes.Repeat([]byte("same"), 16)
+	other := bytes.Clone(long)
+	other[63]++
+	a, b := newEngine(t, long), newEngine(t, other)
+	opaque := app
+	opaque.Opaque = true
+	got := tokens(t, a, opaque)
+	if _, err := b.Access(ctx, got["access_token"].(string), published); err == nil {
+		t.Error("an access token of another secret is good")
+	}
+	if _, ok := b.RefreshGrant(got["refresh_token"].(string)); ok {
+		t.Error("a refresh token of another secret is good")
+	}
+}
+
 // A new secret in front makes; the one behind still verifies; one that is gone
 // does not.
 func TestSecretsRotate(t *testing.T) {
