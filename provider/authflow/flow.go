@@ -66,24 +66,20 @@ type Moment struct {
 // Begin returns the Flow of a request that arrived now, a whole number of
 // microseconds, from a browser with a session of login. The caller has seen
 // that the session still stands: not ended, not expired, of the account's
-// epoch. Without one, login is zero.
+// epoch. Without one, login is zero. What of login is too old for d still says
+// who it is, and so what they can reach, before anything is asked.
 func Begin(d Demand, login Login, now time.Time) Flow {
 	f := Flow{Created: now, Pinned: d.Subject}
 	if d.choose || d.Subject != "" && d.Subject != login.Subject {
 		return f
 	}
-	f.Pinned = login.Subject
+	f.Pinned, f.Login = login.Subject, login
 	for i, t := range login.Proofs {
 		// A session's proof is older than the request, whatever the clock says
 		// of the replica that took it. Otherwise it would pass for one given on
 		// the way, which no age limit and no end of the session can undo.
 		if !t.Before(now) {
-			login.Proofs[i] = now.Add(-time.Microsecond)
-		}
-	}
-	for i, t := range login.Proofs {
-		if d.counts(Method(i), t, now, now, false) {
-			f.Login = login
+			f.Login.Proofs[i] = now.Add(-time.Microsecond)
 		}
 	}
 	return f

@@ -204,7 +204,7 @@ func (a ask) judge(w world, m Moment, at place) error {
 		}
 		return fmt.Errorf("denied because %v, which is not so", reason)
 	}
-	if len(shut) > 0 || len(barred) > 0 && step != AskPassword {
+	if len(shut) > 0 || len(barred) > 0 {
 		return fmt.Errorf("%v although %v", step, append(shut, barred...))
 	}
 	if a.silent && step != Granted {
@@ -217,7 +217,7 @@ func (a ask) judge(w world, m Moment, at place) error {
 	first := m.MayEnroll && m.Enrolled == 0
 	switch step {
 	case AskPassword:
-		if met || has.Has(Password) && (!first || young || len(barred) > 0) {
+		if met || has.Has(Password) && (!first || young) {
 			return errors.New("a password is asked for in vain")
 		}
 		return nil

@@ -281,6 +281,7 @@ func (a ask) persist(w world, m Moment, at place, c *chart) error {
 			return fmt.Errorf("after %d wrong answers: %w", v.misses, err)
 		}
 	}
+	stranger := w.who == ""
 	for range 8 {
 		step, reason := w.flow.Next(m)
 		var e Event
@@ -288,7 +289,7 @@ func (a ask) persist(w world, m Moment, at place, c *chart) error {
 		case Granted:
 			return nil
 		case Denied:
-			if reason == ErrUnmet && at.step == AskPassword {
+			if reason == ErrUnmet && stranger {
 				return nil // who it is was not known before
 			}
 			return fmt.Errorf("%v, and in the end denied because %v", at.step, reason)
