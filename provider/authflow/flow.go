@@ -215,17 +215,40 @@ func (f Flow) recovered(m Moment) bool {
 // A recovery code is never what is missing while another way is open: it is
 // what people fall back on, not what they are sent to.
 func (f Flow) missing(m Moment) (best Methods, ok bool) {
+	best, _, ok = f.goal(m)
+	return best, ok
+}
+
+// goal returns what missing does, and all methods that lie on some way there.
+func (f Flow) goal(m Moment) (best, useful Methods, ok bool) {
 	proven := f.proven(m)
 	able := Of(Password) | m.Enrolled | proven
 	if m.unbound() || m.Enrolled.Has(Recovery) || f.recovered(m) {
 		able |= Of(OTP)
 	}
 	for _, t := range m.targets {
-		if best, ok = m.policy.Ladder[t:].shortest(able, proven); ok {
-			return best, true
+		above := m.policy.Ladder[t:]
+		if best, ok = above.shortest(able, proven); ok {
+			return best, above.useful(able), true
 		}
 	}
-	return 0, false
+	return 0, 0, false
+}
+
+// Asked returns the factors that f waits for, none but at AskFactor: those of
+// this person that bring them nearer to what is demanded and do not count yet,
+// and a recovery code where it allows to enrol one that does. The caller checks
+// no code of another: it would be used up for nothing.
+func (f Flow) Asked(m Moment) Methods {
+	if step, _ := f.Next(m); step != AskFactor {
+		return 0
+	}
+	_, useful, _ := f.goal(m)
+	asked := useful &^ f.proven(m)
+	if asked.Has(OTP) && !f.recovered(m) {
+		asked |= Of(Recovery)
+	}
+	return asked & m.Enrolled & factors
 }
 
 // Next reports what f waits for. The error is non-nil exactly when the Step is
@@ -293,7 +316,7 @@ func (f Flow) Apply(e Event, m Moment) (Flow, error) {
 		f.Approved = f.Approved && f.Login.Subject == e.Login.Subject
 		f.Login = f.Login.Merge(Login{e.Login.Subject, e.Login.Epoch, Proofs{Password: m.Now}})
 	case FactorOK:
-		if e.Method == Password || !m.Enrolled.Has(e.Method) {
+		if !f.Asked(m).Has(e.Method) {
 			return f, ErrOutOfStep
 		}
 		f.Login.Proofs[e.Method] = m.Now

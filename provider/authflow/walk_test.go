@@ -241,8 +241,8 @@ func (a ask) move(w world, m Moment, at place, c *chart, visit func(world)) erro
 			}
 			continue
 		}
-		if e.Kind == FactorOK && (e.Method == Password || !m.Enrolled.Has(e.Method)) {
-			return fmt.Errorf("%v is taken, which is not enrolled", e)
+		if e.Kind == FactorOK && !w.flow.Asked(m).Has(e.Method) {
+			return fmt.Errorf("%v is taken, which nothing asks for", e)
 		}
 		if at.step == Denied || at.step == Granted && e.Kind != Cancelled || e.Kind == Switched && a.hint != "" {
 			return fmt.Errorf("%v is taken at %v", e, at.step)
@@ -298,7 +298,7 @@ func (a ask) persist(w world, m Moment, at place, c *chart) error {
 		case AskEnroll:
 			e = Event{Kind: Enrolled, Epoch: "2"}
 		case AskFactor:
-			e = factor(willing(m.Enrolled &^ w.counting(a, m.Now)))
+			e = factor(willing(w.flow.Asked(m)))
 		case AskConsent:
 			e = Event{Kind: ConsentOK}
 		}
