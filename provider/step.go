@@ -265,7 +265,7 @@ func (p *Provider) checkFactor(ctx context.Context, r *request, t *passage, m au
 	if strings.TrimSpace(code) == "" {
 		return nil, &templates.Message{Text: templates.CodeMissing}, nil
 	}
-	if !t.moment.Enrolled.Has(m) {
+	if !t.flow.State.Asked(t.moment).Has(m) {
 		return nil, &templates.Message{Text: wrong(m)}, nil
 	}
 	verdict, err := p.config.Factor.Verify(ctx, t.user.Subject, m, code)
