@@ -158,3 +158,69 @@ func TestALogoutIsToldOverTheBackChannel(t *testing.T) {
 		}
 	})
 }
+
+// OpenID Connect Core section 8.1: a client that knows people by names of its own
+// logs out by them, and hears of logouts by them, in either channel.
+func TestAPairwiseClientLogsOutByItsOwnNames(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		heard := make(chan string, 10)
+		rp := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.PostFormValue("logout_token") }))
+		t.Cleanup(rp.Close)
+		s := newMasks(t, dsn, plan{provider: func(c *provider.Config) {
+			c.InsecureNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		}})
+		back, front := near, far
+		back.BackchannelLogoutURI, back.PostLogoutRedirectURIs = rp.URL, []string{byeURL}
+		front.FrontchannelLogoutURI = "https://far.example/out"
+		s.register(back)
+		s.register(front)
+		own, other := s.bought(back).text(t, "id_token"), claimsOf(t, s.bought(front).text(t, "id_token"))
+		id, sid := claimsOf(t, own), s.sessions("alice")[0].ID
+		for what, hint := range map[string]string{
+			"the real names": hintOf(t, "near", "sub-alice", sid),
+			"the real sub":   hintOf(t, "near", "sub-alice", id["sid"].(string)),
+			"the real sid":   hintOf(t, "near", id["sub"].(string), sid),
+			"another's":      hintOf(t, "near", other["sub"].(string), other["sid"].(string)),
+		} {
+			if s.browser.open(issuer + "/logout?" + values("id_token_hint", hint).Encode()); s.browser.page.kind() != "signout" {
+				t.Fatalf("by %s: %s", what, s.browser.page.text())
+			}
+		}
+		s.browser.open(issuer + "/logout?" + values("id_token_hint", own, "post_logout_redirect_uri", byeURL).Encode())
+		s.browser.at("signedout", http.StatusOK)
+		want := "https://far.example/out?" + values("iss", issuer, "sid", other["sid"].(string)).Encode()
+		same(t, "frames", s.browser.page.frames(), []string{want})
+
+		ctx, stop := context.WithCancel(t.Context())
+		var deliverer sync.WaitGroup
+		deliverer.Go(func() { s.Deliver(ctx) })
+		t.Cleanup(func() { stop(); deliverer.Wait() })
+		select {
+		case token := <-heard:
+			if got := claimsOf(t, token); got["sub"] != id["sub"] || got["sid"] != id["sid"] || got["sub"] == "sub-alice" || got["sid"] == sid {
+				t.Errorf("told %v, want the names in %v", got, id)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody was told")
+		}
+	})
+}
+
+// Who wants to sign out can, though a client in the session cannot be given
+// names of its own any more: its redirect URIs name no sector.
+func TestAClientWithoutItsNamesKeepsNobodySignedIn(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newMasks(t, dsn)
+		token := s.bought(far).text(t, "id_token")
+		lost := far
+		lost.Sector, lost.RedirectURIs = "", []string{appURL, "https://another.example/cb"}
+		lost.FrontchannelLogoutURI, lost.PostLogoutRedirectURIs = "https://far.example/out", []string{byeURL}
+		s.register(lost)
+		s.browser.open(issuer + "/logout?" + values("id_token_hint", token, "post_logout_redirect_uri", byeURL).Encode())
+		s.browser.at("signout", http.StatusOK)
+		s.browser.submit("sign-out")
+		if s.browser.page.url.String() != byeURL || len(s.sessions("alice")) > 0 {
+			t.Errorf("at %s", s.browser.page.text())
+		}
+	})
+}
