@@ -116,10 +116,10 @@ func (c Client) redirectsTo(uri string) bool {
 	}
 	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
 		v, err := url.Parse(registered)
-		if err != nil || !loopbackIP(v) || v.Hostname() != u.Hostname() {
+		if err != nil || v.Hostname() != u.Hostname() {
 			return false
 		}
-		// What is left must be the same text.
+		// What is left must be the same text, its scheme too.
 		a, b := *u, *v
 		a.Host, b.Host = "", ""
 		return a.String() == b.String()

@@ -139,6 +139,9 @@ func TestAWrongVerifierDoesNotRemoveTheChallenge(t *testing.T) {
 		if a := ask(t, s, get(t, "/authorize?"+with(request, "client_id", "spa").Encode())); a.says() != invalid {
 			t.Errorf("a public client without PKCE: %s, want %s", a.says(), invalid)
 		}
+		if a := ask(t, s, get(t, "/authorize?"+with(request, "client_id", "app").Encode())); a.says() != invalid {
+			t.Errorf("a client with a secret that is not registered to leave PKCE out: %s, want %s", a.says(), invalid)
+		}
 		if a := ask(t, s, get(t, "/authorize?"+with(request, "code_challenge_method", "S256").Encode())); a.says() != invalid {
 			t.Errorf("a method without a challenge: %s, want %s", a.says(), invalid)
 		}
