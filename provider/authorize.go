@@ -306,6 +306,8 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 			kind = templates.EndedReset
 		case t.flow.Ending == EndCancelled:
 			kind = templates.EndedCancelled
+		case t.flow.Ending == EndDenied:
+			kind = templates.EndedUnmet
 		}
 		return p.ended(r, t, kind), nil
 	}
