@@ -345,6 +345,8 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 			kind = templates.EndedCancelled
 		case t.flow.Ending == EndDenied:
 			kind = t.signedOut()
+		case errors.Is(err, authflow.ErrEnded) && t.flow.Ending == EndUnmet:
+			kind = templates.EndedUnmet
 		}
 		return p.ended(r, t, kind), nil
 	}

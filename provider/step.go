@@ -101,7 +101,7 @@ func (p *Provider) advance(ctx context.Context, r *request, v url.Values) (answe
 	}
 	at, err := t.next()
 	if err != nil {
-		return p.denied(r, t, err)
+		return p.deny(ctx, r, t, false, err)
 	}
 	form, ok := forms[v.Get("step")]
 	if at == authflow.Granted && v.Get("step") == "consent" && v.Get("decision") != "allow" {
@@ -141,9 +141,12 @@ func (p *Provider) settle(ctx context.Context, r *request, t *passage, changed b
 		}
 		return p.issue(ctx, r, t, g)
 	}
+	if denial != nil && t.flow.Ending != EndCancelled {
+		return p.deny(ctx, r, t, changed, denial)
+	}
 	if changed {
-		if err := p.store.SaveFlow(ctx, t.flow); err != nil {
-			return answer{}, fmt.Errorf("storing the flow: %w", err)
+		if err := p.saveFlow(ctx, t.flow); err != nil {
+			return answer{}, err
 		}
 	}
 	switch {
@@ -151,12 +154,33 @@ func (p *Provider) settle(ctx context.Context, r *request, t *passage, changed b
 		return p.ended(r, t, templates.EndedCancelled), nil
 	case t.flow.Ending == EndCancelled:
 		return p.refuse(t.client, t.form, "access_denied", "The user said no."), nil
-	case denial != nil:
-		return p.denied(r, t, denial)
 	case problem != nil:
 		return p.show(r, t, at, problem)
 	}
 	return answer{location: p.flowURL(t.flow.ID)}, nil
+}
+
+// deny answers for a stored flow that is denied. Where its client hears of it,
+// that ends it: whatever changes afterwards, such as a ticket that allows to
+// enrol what was missing, one request gets no second answer (SU-3).
+func (p *Provider) deny(ctx context.Context, r *request, t *passage, changed bool, denial error) (answer, error) {
+	if errors.Is(denial, authflow.ErrUnmet) && !t.account() {
+		t.flow.State.Ended, t.flow.Ending = true, EndUnmet
+		changed = true
+	}
+	if changed {
+		if err := p.saveFlow(ctx, t.flow); err != nil {
+			return answer{}, err
+		}
+	}
+	return p.denied(r, t, denial)
+}
+
+func (p *Provider) saveFlow(ctx context.Context, f Flow) error {
+	if err := p.store.SaveFlow(ctx, f); err != nil {
+		return fmt.Errorf("storing the flow: %w", err)
+	}
+	return nil
 }
 
 // cancel ends a flow on its user's word. Every step takes it.

@@ -157,7 +157,7 @@ type Flow struct {
 	Pushed   Hash   // ID of the pushed request that it came of; zero: the browser brought it
 
 	State  authflow.Flow
-	Ending Ending // how it ended; empty while it has not
+	Ending Ending // how it ended, if State.Ended
 
 	Expires time.Time // when it may be swept
 }
@@ -180,6 +180,7 @@ const (
 	EndGranted   Ending = "granted"
 	EndCancelled Ending = "cancelled"
 	EndDenied    Ending = "denied" // for its user, who was signed out
+	EndUnmet     Ending = ""       // with State.Ended: its demand turned out to be out of reach, which its client was told
 )
 
 // A Session is a browser in which someone is signed in.
