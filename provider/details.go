@@ -177,13 +177,6 @@ func (p *Provider) details(v url.Values, c Client) (details, error) {
 	return d, nil
 }
 
-// sameDetails reports whether text, which a token request repeats, is what g
-// was given for, if there is one. There is nothing else that it can ask for.
-func sameDetails(text string, g *engine.Grant) bool {
-	var b bytes.Buffer
-	return text == "" || g != nil && json.Compact(&b, []byte(text)) == nil && b.String() == string(g.Details)
-}
-
 // typesOf returns the types of details as they are stored, each once.
 func typesOf(text string) (types []string) {
 	items, err := strictObjects(text)

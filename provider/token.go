@@ -61,9 +61,6 @@ func (p *Provider) trade(ctx context.Context, r *request, v url.Values, c Client
 	if err != nil {
 		return nil, engine.Tokens{}, err
 	}
-	if !sameDetails(v.Get("authorization_details"), g) {
-		return g, engine.Tokens{}, engine.Refuse("invalid_authorization_details", "authorization_details can be no other here than those that were granted.")
-	}
 	tokens, err := p.engine.Token(ctx, v, c.engine(), g)
 	if err != nil || g == nil {
 		return g, tokens, err
