@@ -149,12 +149,11 @@ func (p *Provider) fits(ctx context.Context, f farewell, s Session) (bool, error
 	if f.hint.Audience == "" || f.client.ID == "" || f.stays {
 		return false, nil
 	}
-	subject, err := p.subjectFor(ctx, f.client, s.Login.Subject)
-	if err != nil {
-		return false, err
-	}
-	sid, err := p.sidFor(ctx, f.client, s.ID)
-	if err != nil {
+	subject, err1 := p.subjectFor(ctx, f.client, s.Login.Subject)
+	sid, err2 := p.sidFor(ctx, f.client, s.ID)
+	if err := errors.Join(err1, err2); errors.Is(err, errPairwise) {
+		return false, nil // no hint fits: its user is asked, and can sign out
+	} else if err != nil {
 		return false, err
 	}
 	return f.hint.Subject == subject && f.hint.SessionID == sid, nil
@@ -270,6 +269,11 @@ func (p *Provider) frames(ctx context.Context, s Session) (all []string, err err
 			return nil, fmt.Errorf("reading the client: %w", err)
 		}
 		sid, err := p.sidFor(ctx, c, s.ID)
+		if errors.Is(err, errPairwise) {
+			// Who wants to sign out is to be able to, whatever a client lacks.
+			p.log.ErrorContext(ctx, "no frame for a client at a logout", "client_id", id, "error", err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
