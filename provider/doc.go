@@ -69,10 +69,11 @@
 // JSON Schema and a text/template (details.go). They are stored as they came, but
 // compact, and go into tokens letter by letter. A member that stands twice is
 // refused, because readers do not agree on which counts; so is what a schema does
-// not name, since nobody would see it; and what cannot be shown in every language,
-// or is too long for a page. Texts in them are made inert before the template has
-// them: a payee cannot write a line of their own. At the token endpoint they can be
-// repeated and not narrowed. The schemas are checked by santhosh-tekuri/jsonschema,
+// not name, since nobody would see it; a number with an exponent, which nobody reads
+// and which costs a schema more than a page is worth; and what cannot be shown in
+// every language, or is too long for a page. Texts in them are made inert before the
+// template has them: a payee cannot write a line of their own. At the token endpoint
+// they can be repeated and not narrowed. The schemas are checked by santhosh-tekuri/jsonschema,
 // which loads nothing from elsewhere here.
 //
 // What a client is registered for (Client.Claims) it gets without asking, and so

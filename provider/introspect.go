@@ -114,7 +114,7 @@ func (p *Provider) worthOfRefresh(ctx context.Context, c Client, id string, gene
 	if g.ClientID != c.ID || generation != g.Generation || !now().Before(g.Expires) {
 		return introspection{}, nil
 	}
-	left := p.config.policy(c).Renews(g.Login.Proofs, g.wants(g.Scopes), now())
+	left := p.renewed(g, c)
 	i, stands, err := p.describe(ctx, g, c, left)
 	if err != nil || !stands || !engine.Worthwhile(left) {
 		return introspection{}, err

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
@@ -61,9 +62,6 @@ func (p *Provider) trade(ctx context.Context, r *request, v url.Values, c Client
 	if err != nil {
 		return nil, engine.Tokens{}, err
 	}
-	if !sameDetails(v.Get("authorization_details"), g) {
-		return g, engine.Tokens{}, engine.Refuse("invalid_authorization_details", "authorization_details can be no other here than those that were granted.")
-	}
 	tokens, err := p.engine.Token(ctx, v, c.engine(), g)
 	if err != nil || g == nil {
 		return g, tokens, err
@@ -97,7 +95,7 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 	}
 	scopes := g.Scopes
 	if v.Get("grant_type") == "refresh_token" {
-		scopes = p.config.policy(c).Renews(g.Login.Proofs, g.wants(scopes), now())
+		scopes = p.renewed(g, c)
 	}
 	u, stands, err := p.stands(ctx, g, c, scopes)
 	if err != nil {
@@ -111,6 +109,19 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 	// What no longer stands answers as if revoked; its use is still noticed.
 	e.Revoked = e.Revoked || !stands
 	return e, nil
+}
+
+// renewed returns the scopes that g still has when its tokens are renewed. A claim
+// that c gets besides counts as its scope here, too, and cannot be left out by
+// itself: where its proof is too old, nothing is left.
+func (p *Provider) renewed(g Grant, c Client) (scopes []string) {
+	left := p.config.policy(c).Renews(g.Login.Proofs, g.wants(c.covered(g.Claims, g.Scopes)), now())
+	missing := func(s string) bool { return !slices.Contains(left, s) }
+	scopes = slices.DeleteFunc(slices.Clone(g.Scopes), missing)
+	if slices.ContainsFunc(c.covered(g.Claims, scopes), missing) {
+		return nil
+	}
+	return scopes
 }
 
 // wants returns what g was given for, of its scopes these.

@@ -146,6 +146,53 @@ func TestDetailsCannotBeAlteredOnTheWay(t *testing.T) {
 	})
 }
 
+// OA-5, OA-6: a code or refresh token that is used again is noticed whatever
+// details are named beside it, and who has no more of a code than the name of its
+// grant is not told whether these were granted.
+func TestWhatIsUsedTwiceIsNoticedBeforeItsDetailsAreLookedAt(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s, phone := newTeller(t, dsn, func(c *provider.Client) { c.FirstParty = true })
+		dear := strings.Replace(bread, "2.50", "9999.00", 1)
+		b := s.browser
+		b.open(s.app.request())
+		b.password("alice")
+		s.app.callback(b.page)
+		buy := func() (code string, bought *oauth2.Token) {
+			t.Helper()
+			b.open(s.app.request("scope", "openid offline_access", "authorization_details", bread))
+			b.submit("otp", "code", phone.code(0))
+			code = b.page.url.Query().Get("code")
+			bought, err := s.app.config.Exchange(s.app.ctx, code, oauth2.VerifierOption(s.app.verifier))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return code, bought
+		}
+		with := oauth2.SetAuthURLParam("authorization_details", dear)
+
+		code, bought := buy()
+		if _, err := s.app.config.Exchange(s.app.ctx, code, oauth2.VerifierOption(s.app.verifier), with); refusal(err) != "invalid_grant" {
+			t.Errorf("the code again: %v", err)
+		}
+		if got := s.app.userinfo(bought); got != http.StatusUnauthorized {
+			t.Errorf("userinfo answers %d to what the code bought first", got)
+		}
+		if got := s.audit("alice", provider.EventReuse); len(got) != 1 {
+			t.Errorf("%d times in the audit trail", len(got))
+		}
+		time.Sleep(30 * time.Second)
+		code, _ = buy()
+		grant, _, _ := strings.Cut(code, ".")
+		for _, guess := range []string{bread, dear} {
+			_, err := s.app.config.Exchange(s.app.ctx, grant+".x", oauth2.VerifierOption(s.app.verifier),
+				oauth2.SetAuthURLParam("authorization_details", guess))
+			if refusal(err) != "invalid_grant" {
+				t.Errorf("half a code, with %s: %v", guess, err)
+			}
+		}
+	})
+}
+
 // RFC 9396 section 5
 func TestUnknownDetailsAreRefusedAtTheDoor(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {

@@ -219,3 +219,32 @@ func TestWithoutItsKeyOrSectorAPairwiseClientGetsNothing(t *testing.T) {
 		}
 	})
 }
+
+// Whoever wants to sign out can, also when a client that they used can have no
+// subjects of its own any more.
+func TestAPairwiseClientWithoutItsKeyKeepsNobodySignedIn(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newMasks(t, dsn)
+		framed := near
+		framed.FrontchannelLogoutURI = "https://app.example/out"
+		s.register(framed)
+		s.code(with(authorization(), "client_id", "near"))
+		is := s.sit("alice", "near")
+		keyless := newHouse(t, dsn, plan{people: s.people, provider: func(c *provider.Config) { c.SubjectKey = nil }})
+		at := "/logout?" + url.Values{"id_token_hint": {hintOf(t, "near", "sub-alice", is.id)}}.Encode()
+		if a := ask(t, keyless, get(t, at, "Cookie", is.cookie)); a.status != http.StatusOK || !s.alive(is) {
+			t.Errorf("with a hint: %d, signed in %v", a.status, s.alive(is))
+		}
+		yes := send(t, "/logout/confirm?client_id=near", url.Values{"step": {"sign-out"}, "session": {is.id}}, "Cookie", is.cookie)
+		if a := ask(t, keyless, yes); a.status != http.StatusOK || s.alive(is) {
+			t.Errorf("with a yes: %d, signed in %v", a.status, s.alive(is))
+		}
+		out := send(t, "/account", url.Values{"step": {"end-all"}}, "Cookie", s.browser.cookies())
+		if a := ask(t, keyless, out); a.status != http.StatusOK {
+			t.Errorf("everywhere: %d", a.status)
+		}
+		if left, err := s.db.Sessions(t.Context(), "sub-alice"); err != nil || len(left) > 0 {
+			t.Errorf("%d sessions are left, %v", len(left), err)
+		}
+	})
+}

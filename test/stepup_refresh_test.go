@@ -107,3 +107,49 @@ func TestAStricterPolicyHoldsAtTheNextRefresh(t *testing.T) {
 		}
 	})
 }
+
+// OA-6: a claim that is asked for by name, or that the client is registered for,
+// is renewed for no less than its scope.
+func TestARefreshRenewsNoClaimWhoseProofIsTooOld(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s, _ := newBank(t, dsn)
+		b := s.browser
+		c, err := s.db.Client(t.Context(), s.app.config.ClientID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short := newHouse(t, dsn, plan{people: s.people, provider: func(c *provider.Config) {
+			c.Floor = "pwd"
+			c.ScopeFloors = map[string]authflow.Floor{"email": {MaxAge: 5 * time.Minute}}
+		}})
+		s.net["idp.example"] = short
+		for name, is := range map[string]struct {
+			extra   []provider.ExtraClaim
+			request []string
+			left    string // after that; empty: nothing
+		}{
+			"asked for by name":             {nil, []string{"scope", "openid offline_access", "claims", `{"userinfo":{"email":null}}`}, ""},
+			"by name and by scope":          {nil, []string{"scope", "openid email offline_access", "claims", `{"id_token":{"email":null}}`}, ""},
+			"registered":                    {[]provider.ExtraClaim{{Name: "mail", From: "email"}}, []string{"scope", "openid offline_access"}, ""},
+			"registered, from no scope":     {[]provider.ExtraClaim{{Name: "kind", Value: []byte(`"x"`)}}, []string{"scope", "openid email offline_access"}, "openid offline_access"},
+			"by name, of what has no floor": {nil, []string{"scope", "openid email offline_access", "claims", `{"userinfo":{"sub":null}}`}, "openid offline_access"},
+		} {
+			c.Claims = is.extra
+			short.register(c)
+			b.open(s.app.request(append(is.request, "prompt", "login")...))
+			b.password("alice")
+			id := s.app.callback(b.page)
+			if id.token, err = s.app.refresh(id.token); err != nil {
+				t.Fatalf("%s, in time: %v", name, err)
+			}
+			time.Sleep(5*time.Minute + time.Second)
+			renewed, err := s.app.refresh(id.token)
+			switch {
+			case is.left == "" && refusal(err) != "invalid_grant":
+				t.Errorf("%s, too late: %v", name, err)
+			case is.left != "" && (err != nil || renewed.Extra("scope") != is.left):
+				t.Errorf("%s, too late: %v, %v", name, renewed, err)
+			}
+		}
+	})
+}

@@ -149,16 +149,21 @@ func wanted(form url.Values) (Wants, error) {
 	if text == "" {
 		return w, nil
 	}
-	var details []struct {
-		Type string `json:"type"`
-	}
-	if err := json.Unmarshal([]byte(text), &details); err != nil {
-		return Wants{}, fmt.Errorf("%w: authorization_details is not the JSON that RFC 9396 defines", ErrBadRequest)
-	}
+	// Not into a struct: encoding/json would take Type for type, and the floor
+	// would be another type's.
+	var details []map[string]json.RawMessage
+	err := json.Unmarshal([]byte(text), &details)
 	for _, d := range details {
-		if !slices.Contains(w.Details, d.Type) {
-			w.Details = append(w.Details, d.Type)
+		name := ""
+		if raw, ok := d["type"]; ok && err == nil {
+			err = json.Unmarshal(raw, &name)
 		}
+		if !slices.Contains(w.Details, name) {
+			w.Details = append(w.Details, name)
+		}
+	}
+	if err != nil {
+		return Wants{}, fmt.Errorf("%w: authorization_details is not the JSON that RFC 9396 defines", ErrBadRequest)
 	}
 	return w, nil
 }

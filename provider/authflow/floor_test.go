@@ -220,3 +220,15 @@ func TestDetailsThatNoFactorApprovesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// The floor is that of the type that is shown and granted, however it is spelled
+// beside it.
+func TestTheTypeOfDetailsIsReadToTheLetter(t *testing.T) {
+	p := Policy{Floor: Floor{Level: "pwd"}, Details: map[string]Floor{"payment": {Level: "mfa", Once: true}, "note": {Level: "mfa"}}}
+	for _, text := range []string{`[{"type":"payment","Type":"note"}]`, `[{"TYPE":"note","type":"payment"}]`} {
+		d, err := Parse(map[string][]string{"authorization_details": {text}}, p)
+		if err != nil || !d.once {
+			t.Errorf("%s: once %v, %v", text, d.once, err)
+		}
+	}
+}

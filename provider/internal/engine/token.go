@@ -68,7 +68,11 @@ func (e *Engine) Token(ctx context.Context, form url.Values, c Client, g *Grant)
 	if err != nil {
 		return Tokens{}, u.refused(err)
 	}
-	// Here, and not before: what is presented twice is noticed first.
+	// Here, and not before: what is presented twice is noticed first, and who has
+	// half a code learns nothing of its grant.
+	if !g.sameDetails(form.Get("authorization_details")) {
+		return Tokens{}, Refuse("invalid_authorization_details", "authorization_details can be no other here than those that were granted.")
+	}
 	allowed := g.Resources
 	if kind == "client_credentials" {
 		allowed = c.Resources
