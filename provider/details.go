@@ -21,8 +21,8 @@ import (
 
 // A DetailsType is a type of authorization details (RFC 9396 section 2): what
 // exactly a client wants to do, such as one payment. They are shown to the user
-// where the second factor is asked for, which is proven for them alone, and the
-// tokens carry them.
+// where the second factor is asked for, which is proven anew for them, and the
+// tokens carry them. That it counts for nothing else takes a Floor with Once.
 type DetailsType struct {
 	// Schema is a JSON Schema (2020-12) that details of the type must fit. Its
 	// root must say additionalProperties: false, or what nobody has heard of
