@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,7 +66,9 @@ func newApache(t *testing.T, ctx context.Context, dsn string, plans ...plan) *ap
 	a.idp.register(provider.Client{
 		ID: "wiki", Name: "The Wiki", Type: provider.Web, Secrets: []provider.Hash{hash(apacheSecret)},
 		RedirectURIs: []string{a.url + "/oidc/callback"}, GrantTypes: []string{"authorization_code"},
-		Scopes: []string{"openid", "profile", "email", "groups"},
+		Scopes:                 []string{"openid", "profile", "email", "groups"},
+		PostLogoutRedirectURIs: []string{a.url + "/goodbye"},
+		BackchannelLogoutURI:   a.url + "/oidc/callback?logout=backchannel",
 	})
 	a.start(ctx, apacheConfig(a.dir, port, a.at, app.URL))
 	return a
@@ -108,6 +111,10 @@ ProxyPassReverse / %[4]s/
 <Location />
 	AuthType openid-connect
 	Require valid-user
+</Location>
+<Location /goodbye>
+	AuthType none
+	Require all granted
 </Location>
 <Location /vault>
 	AuthType openid-connect
@@ -155,10 +162,12 @@ func (a *apache) start(ctx context.Context, config string) {
 	})
 }
 
-// shown is an app that shows who it is told is there.
+// shown is an app that shows who it is told is there, with a link to sign out.
 func shown(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprintf(w, "<!doctype html><html lang=en><title>Wiki</title><link rel=icon href=data:,><h1>Wiki</h1><p>%s\n", html.EscapeString(r.URL.Path))
+	goodbye := url.Values{"logout": {"http://" + r.Header.Get("X-Forwarded-Host") + "/goodbye"}}
+	fmt.Fprintf(w, "<p><a href=\"/oidc/callback?%s\">Sign out</a>\n", goodbye.Encode())
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		claim, ok := strings.CutPrefix(strings.ToLower(name), "oidc_claim_")
 		if ok || claim == "x-remote-user" {
