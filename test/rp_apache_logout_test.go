@@ -163,12 +163,8 @@ func TestBrowserSignsOutOfApache(t *testing.T) {
 	}
 	b.clean()
 
-	wiki, err := a.idp.db.Client(ctx, "wiki")
-	if err != nil {
-		t.Fatal(err)
-	}
-	wiki.FrontchannelLogoutURI = a.url + "/oidc/callback?logout=get"
-	a.idp.register(wiki)
+	a.client.FrontchannelLogoutURI = a.url + "/oidc/callback?logout=get"
+	a.idp.register(a.client)
 	enter()
 	b.on("Wiki", "/page", "x-remote-user is alice")
 	b.open(a.at + "/logout")

@@ -34,6 +34,9 @@ type apache struct {
 	dir string
 	idp *stage
 	at  string // the provider's URL
+
+	client provider.Client // that the Apache is
+	config string
 }
 
 // Where Debian has Apache; it is not in everyone's PATH.
@@ -50,6 +53,15 @@ const apacheSecret = "the secret of Apache of 256 bits.."
 // for by acr_values when it is missing.
 func newApache(t *testing.T, ctx context.Context, dsn string, plans ...plan) *apache {
 	t.Helper()
+	a := planApache(t, dsn, plans...)
+	a.start(ctx)
+	return a
+}
+
+// planApache is newApache whose Apache is not started yet: its client and its
+// config may still be changed.
+func planApache(t *testing.T, dsn string, plans ...plan) *apache {
+	t.Helper()
 	need(t, apacheProgram)
 	server := httptest.NewUnstartedServer(nil)
 	a := &apache{t: t, at: "http://" + server.Listener.Addr().String(), dir: t.TempDir()}
@@ -63,14 +75,14 @@ func newApache(t *testing.T, ctx context.Context, dsn string, plans ...plan) *ap
 	t.Cleanup(app.Close)
 	port := vacant(t)
 	a.url = fmt.Sprintf("http://localhost:%d", port)
-	a.idp.register(provider.Client{
+	a.client = provider.Client{
 		ID: "wiki", Name: "The Wiki", Type: provider.Web, Secrets: []provider.Hash{hash(apacheSecret)},
 		RedirectURIs: []string{a.url + "/oidc/callback"}, GrantTypes: []string{"authorization_code"},
 		Scopes:                 []string{"openid", "profile", "email", "groups"},
 		PostLogoutRedirectURIs: []string{a.url + "/goodbye"},
 		BackchannelLogoutURI:   a.url + "/oidc/callback?logout=backchannel",
-	})
-	a.start(ctx, apacheConfig(a.dir, port, a.at, app.URL))
+	}
+	a.config = apacheConfig(a.dir, port, a.at, app.URL)
 	return a
 }
 
@@ -129,12 +141,14 @@ ProxyPassReverse / %[4]s/
 `, dir, port, issuer, app)
 }
 
-// start runs Apache until the test ends, however it ends: the shell waits for
-// its standard input, which is this process's to close or to die with.
-func (a *apache) start(ctx context.Context, config string) {
+// start registers the client and runs Apache until the test ends, however it
+// ends: the shell waits for its standard input, which is this process's to
+// close or to die with.
+func (a *apache) start(ctx context.Context) {
 	a.t.Helper()
+	a.idp.register(a.client)
 	file := filepath.Join(a.dir, "apache.conf")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(a.config), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", `"$@" & cat >/dev/null; kill $!; wait $!`, "sh", apacheProgram, "-X", "-f", file)
