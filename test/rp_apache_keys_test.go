@@ -24,13 +24,17 @@ func TestApacheAuthenticatesByItsKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
 		public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a.client.Secrets, a.client.KeysURI = nil, a.url+"/oidc/callback?jwks=rsa"
 		a.config = strings.Replace(a.config, `OIDCClientSecret "`+apacheSecret+`"`, strings.Join([]string{
-			"OIDCPrivateKeyFiles k1#" + a.keyFile("private.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)),
+			"OIDCPrivateKeyFiles k1#" + a.keyFile("private.pem", "PRIVATE KEY", private),
 			"OIDCPublicKeyFiles k1#" + a.keyFile("public.pem", "PUBLIC KEY", public),
 			// Not before the key: the module would not know the word.
 			"OIDCProviderTokenEndpointAuth private_key_jwt",
