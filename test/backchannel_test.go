@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sallyport-id/sallyport/provider"
@@ -116,6 +117,11 @@ func TestALogoutIsToldOverTheBackChannel(t *testing.T) {
 			}
 			if claims["sub"] != "sub-alice" || claims["sid"] != id["sid"] || claims["jti"] == "" {
 				t.Errorf("%s is told %v", client, claims)
+			}
+			// A relying party that we did not write takes it, too.
+			verifier := s.app.provider.Verifier(&oidc.Config{ClientID: client, SupportedSigningAlgs: []string{string(alg)}})
+			if l, err := verifier.VerifyLogout(s.app.ctx, got[client]); err != nil || l.Subject != "sub-alice" || l.SessionID != id["sid"] {
+				t.Errorf("go-oidc makes of what %s is told %+v, %v", client, l, err)
 			}
 			if names := slices.Sorted(maps.Keys(claims)); !slices.Equal(names, []string{"aud", "events", "exp", "iat", "iss", "jti", "sid", "sub"}) {
 				t.Errorf("%s is told %v", client, names)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,9 @@ type apache struct {
 	dir string
 	idp *stage
 	at  string // the provider's URL
+
+	client provider.Client // that the Apache is
+	config string
 }
 
 // Where Debian has Apache; it is not in everyone's PATH.
@@ -49,6 +53,15 @@ const apacheSecret = "the secret of Apache of 256 bits.."
 // for by acr_values when it is missing.
 func newApache(t *testing.T, ctx context.Context, dsn string, plans ...plan) *apache {
 	t.Helper()
+	a := planApache(t, dsn, plans...)
+	a.start(ctx)
+	return a
+}
+
+// planApache is newApache whose Apache is not started yet: its client and its
+// config may still be changed.
+func planApache(t *testing.T, dsn string, plans ...plan) *apache {
+	t.Helper()
 	need(t, apacheProgram)
 	server := httptest.NewUnstartedServer(nil)
 	a := &apache{t: t, at: "http://" + server.Listener.Addr().String(), dir: t.TempDir()}
@@ -62,12 +75,14 @@ func newApache(t *testing.T, ctx context.Context, dsn string, plans ...plan) *ap
 	t.Cleanup(app.Close)
 	port := vacant(t)
 	a.url = fmt.Sprintf("http://localhost:%d", port)
-	a.idp.register(provider.Client{
+	a.client = provider.Client{
 		ID: "wiki", Name: "The Wiki", Type: provider.Web, Secrets: []provider.Hash{hash(apacheSecret)},
 		RedirectURIs: []string{a.url + "/oidc/callback"}, GrantTypes: []string{"authorization_code"},
-		Scopes: []string{"openid", "profile", "email", "groups"},
-	})
-	a.start(ctx, apacheConfig(a.dir, port, a.at, app.URL))
+		Scopes:                 []string{"openid", "profile", "email", "groups"},
+		PostLogoutRedirectURIs: []string{a.url + "/goodbye"},
+		BackchannelLogoutURI:   a.url + "/oidc/callback?logout=backchannel",
+	}
+	a.config = apacheConfig(a.dir, port, a.at, app.URL)
 	return a
 }
 
@@ -109,6 +124,10 @@ ProxyPassReverse / %[4]s/
 	AuthType openid-connect
 	Require valid-user
 </Location>
+<Location /goodbye>
+	AuthType none
+	Require all granted
+</Location>
 <Location /vault>
 	AuthType openid-connect
 	Require claim acr:mfa
@@ -122,12 +141,14 @@ ProxyPassReverse / %[4]s/
 `, dir, port, issuer, app)
 }
 
-// start runs Apache until the test ends, however it ends: the shell waits for
-// its standard input, which is this process's to close or to die with.
-func (a *apache) start(ctx context.Context, config string) {
+// start registers the client and runs Apache until the test ends, however it
+// ends: the shell waits for its standard input, which is this process's to
+// close or to die with.
+func (a *apache) start(ctx context.Context) {
 	a.t.Helper()
+	a.idp.register(a.client)
 	file := filepath.Join(a.dir, "apache.conf")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(a.config), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", `"$@" & cat >/dev/null; kill $!; wait $!`, "sh", apacheProgram, "-X", "-f", file)
@@ -155,10 +176,12 @@ func (a *apache) start(ctx context.Context, config string) {
 	})
 }
 
-// shown is an app that shows who it is told is there.
+// shown is an app that shows who it is told is there, with a link to sign out.
 func shown(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprintf(w, "<!doctype html><html lang=en><title>Wiki</title><link rel=icon href=data:,><h1>Wiki</h1><p>%s\n", html.EscapeString(r.URL.Path))
+	goodbye := url.Values{"logout": {"http://" + r.Header.Get("X-Forwarded-Host") + "/goodbye"}}
+	fmt.Fprintf(w, "<p><a href=\"/oidc/callback?%s\">Sign out</a>\n", goodbye.Encode())
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		claim, ok := strings.CutPrefix(strings.ToLower(name), "oidc_claim_")
 		if ok || claim == "x-remote-user" {

@@ -143,6 +143,38 @@ func TestZitadelSignsInRefreshesAndRevokes(t *testing.T) {
 	}
 }
 
+// OA-12: the package posts its logout request itself and hands on where the
+// browser is to go: through us, who know the session by its cookie.
+func TestZitadelSignsOut(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		z, logins := s.zitadel(provider.Client{
+			ID: "web", Type: provider.Web, Secrets: []provider.Hash{hash(appSecret)}, PostLogoutRedirectURIs: []string{byeURL},
+		}, appSecret, oauth2.AuthStyleInHeader)
+		phone, b := s.enrolled("alice"), s.browser
+		b.open("https://web.example/login")
+		b.login("alice", phone)
+		b.submit("consent", "decision", "allow")
+		b.at("", http.StatusOK)
+		to, err := rp.EndSession(t.Context(), z.rp, (<-logins).tokens.IDToken, byeURL, z.state, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.sessions("alice")) != 1 {
+			t.Error("the session has ended without its browser")
+		}
+		b.open(to.String())
+		if got, want := b.page.url.String(), byeURL+"?state="+z.state; got != want {
+			t.Errorf("at %s, want %s", got, want)
+		}
+		if left := s.sessions("alice"); len(left) > 0 {
+			t.Errorf("the session lives on: %v", left)
+		}
+		b.open("https://web.example/login")
+		b.at("password", http.StatusOK)
+	})
+}
+
 // PA-5, OA-7: what is refused reaches the package's own error handler, in its
 // own terms and without a login.
 func TestZitadelHearsOfARefusal(t *testing.T) {
