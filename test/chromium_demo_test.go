@@ -131,7 +131,7 @@ func (d *demo) stop() {
 }
 
 // poll asks until the answer is yes.
-func poll(t *testing.T, ctx context.Context, what string, yes func() bool) {
+func poll(t testing.TB, ctx context.Context, what string, yes func() bool) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -30,7 +30,7 @@ func offer(t *testing.T, fn func(h *house, e *exam)) {
 			c.Floor, c.Ladder = "pwd", slices.Clone(authflow.DefaultLadder)
 			c.Ladder[1].Aliases = []string{"https://refeds.org/profile/mfa"}
 		}})
-		h.examined()
+		h.examined("")
 		h.people.change("alice", func(u *provider.User) { u.Claims.Groups = []string{"staff"} })
 		e := newExam(t, newRoad(t, h), issuer, "", newPerson(t))
 		e.steps = []string{"password"}

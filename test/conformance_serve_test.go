@@ -33,6 +33,7 @@ database: {sqlite: idp.db}
 secrets:
   sealing: [{id: k1, key: kKJzVYJtF+lnQq1Hn5NSGgsUYPPBwNbrOnv6bhHRVzE=}]
   tokens: [{secret: o7yMnjVpXv0OrwZTBzNYRdXkfl0q4cmNWbFqQ1uzCcs=}]
+private_networks: [127.0.0.0/8]
 floor: pwd
 passwords: {min_length: 15}
 clients:
@@ -42,12 +43,29 @@ clients:
     scopes: &all [openid, profile, email, address, phone, offline_access]
     pkce: optional
     secret_sha256: &secret [%[4]s]
+    post_logout_redirect_uris: &left [%[5]s]
   - id: suite-2
     name: The suite
     redirect_uris: ["%[3]s"]
     scopes: *all
     pkce: optional
     secret_sha256: *secret
+  - id: suite-back
+    name: The suite
+    redirect_uris: [%[2]s]
+    scopes: *all
+    pkce: optional
+    secret_sha256: *secret
+    post_logout_redirect_uris: *left
+    backchannel_logout_uri: %[6]s
+  - id: suite-front
+    name: The suite
+    redirect_uris: [%[2]s]
+    scopes: *all
+    pkce: optional
+    secret_sha256: *secret
+    post_logout_redirect_uris: *left
+    frontchannel_logout_uri: %[7]s
 `
 
 // unhurried are the modules that let time pass, or ask for a second login where
@@ -58,13 +76,14 @@ var unhurried = []string{"oidcc-prompt-login", "oidcc-max-age-1", "oidcc-codereu
 // all modules but those that would have to wait.
 func TestTheServerPassesTheModulesOverTheNetwork(t *testing.T) {
 	s := serveIDP(t)
-	for _, p := range plans[:3] {
+	for _, p := range plans[:6] {
 		for _, m := range p.modules {
 			if slices.Contains(unhurried, m.name) {
 				continue
 			}
 			t.Run(p.profile+"/"+m.name+": "+m.shows, func(t *testing.T) {
 				e := newExam(t, s.road, s.issuer, p.mode, &person{name: "alice", secret: passwords["alice"]})
+				e.ear = s.ear
 				e.steps, e.wait = []string{"password"}, func(time.Duration) {}
 				m.run(e)
 			})
@@ -76,6 +95,7 @@ func TestTheServerPassesTheModulesOverTheNetwork(t *testing.T) {
 type served struct {
 	issuer string
 	road   http.RoundTripper
+	ear    *ear // of a client, on this machine
 }
 
 // serveIDP serves until the test ends, and fails it if there was an error in
@@ -88,11 +108,11 @@ func serveIDP(t *testing.T) served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := hash(examSecret)
+	sum, ear := hash(examSecret), newEar(t, cert)
 	for name, text := range map[string][]byte{
 		"tls.crt":     pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Leaf.Raw}),
 		"tls.key":     pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-		"idp.yaml":    fmt.Appendf(nil, serveConfig, port, firstCallback, secondCallback, hex.EncodeToString(sum[:])),
+		"idp.yaml":    fmt.Appendf(nil, serveConfig, port, firstCallback, secondCallback, hex.EncodeToString(sum[:]), leftURI, ear.URL, frameURI),
 		"users.jsonl": aliceLine(t),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
@@ -106,6 +126,7 @@ func serveIDP(t *testing.T) served {
 	var log bytes.Buffer
 	cmd := exec.Command(bin, "serve", "--config", conf)
 	cmd.Stderr = &log
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+filepath.Join(dir, "tls.crt")) // whom it believes
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +143,7 @@ func serveIDP(t *testing.T) served {
 	s := served{
 		issuer: fmt.Sprintf("https://127.0.0.1:%d", port),
 		road:   &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true},
+		ear:    ear,
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

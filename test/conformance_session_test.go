@@ -32,12 +32,16 @@ func (e *exam) reviewsLogin(v url.Values) {
 
 // PA-9
 func promptsNobody(e *exam) {
-	state := (rand.Text() + rand.Text() + rand.Text() + rand.Text() + rand.Text())[:128]
-	_, err := e.answer(e.party, e.request(e.party, "prompt", "none", "state", state))
+	_, err := e.answer(e.party, e.request(e.party, "prompt", "none", "state", longState()))
 	e.refused(err, "login_required")
 	if len(e.person.pages) > 0 {
 		e.fail("the pages %v were shown", e.person.pages)
 	}
+}
+
+// longState is one of 128 characters.
+func longState() string {
+	return (rand.Text() + rand.Text() + rand.Text() + rand.Text() + rand.Text())[:128]
 }
 
 func promptsNone(e *exam) {

@@ -18,8 +18,8 @@ import (
 )
 
 // The modules of the OpenID Foundation's conformance suite as tests of our own:
-// the plans of the profiles Config, Basic and Form Post Basic, in their order
-// and by their names, each with what it shows.
+// the plans of the profiles Config, Basic, Form Post Basic and of the three
+// kinds of logout, in their order and by their names, each with what it shows.
 //
 // An exam runs one of them: the provider over TLS, relying parties from package
 // relying, whose judgement is at least as strict as the suite's, and a person
@@ -44,6 +44,7 @@ type exam struct {
 	party  *relying.Party
 	second *relying.Party // another one, whose redirect URI has a query
 	person *person
+	ear    *ear // where suite-back is told of logouts
 
 	steps []string              // the pages of a sign-in of someone whose consent is remembered
 	wait  func(d time.Duration) // lets time pass
@@ -56,14 +57,17 @@ const (
 	secondCallback = "https://suite.example/test/a/callback?dummy1=lorem&dummy2=ipsum"
 )
 
-// examined registers the clients of the suite and fills in all there is to know
-// of alice.
-func (h *house) examined() {
+// examined registers the clients of the suite, of which one is told of logouts
+// at backchannel, and fills in all there is to know of alice.
+func (h *house) examined(backchannel string) {
 	h.t.Helper()
+	left := []string{leftURI}
 	for _, c := range []provider.Client{
-		{ID: "suite-1", RedirectURIs: []string{firstCallback}, InitiateLoginURI: initiateURI},
+		{ID: "suite-1", RedirectURIs: []string{firstCallback}, InitiateLoginURI: initiateURI, PostLogoutRedirectURIs: left},
 		{ID: "suite-2", RedirectURIs: []string{secondCallback}},
 		{ID: "suite-http", RedirectURIs: []string{firstCallback}, InitiateLoginURI: "http" + strings.TrimPrefix(initiateURI, "https")},
+		{ID: "suite-back", RedirectURIs: []string{firstCallback}, PostLogoutRedirectURIs: left, BackchannelLogoutURI: backchannel},
+		{ID: "suite-front", RedirectURIs: []string{firstCallback}, PostLogoutRedirectURIs: left, FrontchannelLogoutURI: frameURI},
 	} {
 		c.Name, c.Type, c.Secrets, c.PKCEOptional = "The suite", provider.Web, []provider.Hash{hash(examSecret)}, true
 		h.register(c)
@@ -225,6 +229,9 @@ var plans = []struct {
 	{"Config", "", configPlan},
 	{"Basic", "", basicPlan},
 	{"Form Post Basic", "form_post", basicPlan},
+	{"RP-Initiated Logout", "", leavePlan},
+	{"Back-Channel Logout", "", backPlan},
+	{"Front-Channel Logout", "", frontPlan},
 	{"3rd Party-Init", "", initiatePlan},
 }
 
@@ -234,11 +241,14 @@ func TestTheProviderPassesEachModuleOfTheConformanceSuite(t *testing.T) {
 		t.Run(p.profile, func(t *testing.T) {
 			for _, m := range p.modules {
 				t.Run(m.name+": "+m.shows, func(t *testing.T) {
-					dsn := "sqlite:" + filepath.Join(t.TempDir(), "idp.db")
+					dsn, ear := "sqlite:"+filepath.Join(t.TempDir(), "idp.db"), newEar(t)
 					synctest.Test(t, func(t *testing.T) {
-						h := newHouse(t, dsn)
-						h.examined()
-						m.run(newExam(t, newRoad(t, h), issuer, p.mode, newPerson(t)))
+						h := newHouse(t, dsn, reachable)
+						h.examined(ear.URL)
+						h.tells(t)
+						e := newExam(t, newRoad(t, h), issuer, p.mode, newPerson(t))
+						e.ear = ear
+						m.run(e)
 					})
 				})
 			}
@@ -250,15 +260,18 @@ func TestTheProviderPassesEachModuleOfTheConformanceSuite(t *testing.T) {
 // one provider, with one user, whose consents are remembered and whose codes
 // are good once.
 func TestTheProviderPassesThePlansInOneGo(t *testing.T) {
-	dsn := pg.DSN(t)
+	dsn, ear := pg.DSN(t), newEar(t)
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, dsn)
-		h.examined()
+		h := newHouse(t, dsn, reachable)
+		h.examined(ear.URL)
+		h.tells(t)
 		road, p := newRoad(t, h), newPerson(t)
 		for _, plan := range plans {
 			for _, m := range plan.modules {
 				t.Logf("%s: %s", plan.profile, m.name) // to be seen if it fails
-				m.run(newExam(t, road, issuer, plan.mode, p))
+				e := newExam(t, road, issuer, plan.mode, p)
+				e.ear = ear
+				m.run(e)
 			}
 		}
 	})
@@ -270,7 +283,7 @@ func TestThePlansAreWhole(t *testing.T) {
 	for _, is := range []struct {
 		plan []suiteModule
 		want int
-	}{{configPlan, 1}, {basicPlan, 38}, {initiatePlan, 2}} {
+	}{{configPlan, 1}, {basicPlan, 38}, {leavePlan, 11}, {backPlan, 2}, {frontPlan, 2}, {initiatePlan, 2}} {
 		names := map[string]bool{}
 		for _, m := range is.plan {
 			if names[m.name] || !strings.HasPrefix(m.name, "oidcc-") || m.shows == "" {
