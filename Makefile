@@ -1,6 +1,6 @@
 # make run     builds and starts the demo: a provider and an app on this machine
-# make test    everything that must hold; fetches PostgreSQL, Chromium and
-#              oathtool from Debian where they are missing
+# make test    everything that must hold; fetches PostgreSQL, Chromium, Apache
+#              and oathtool from Debian where they are missing
 # make fuzz    each fuzz target for FUZZTIME (default 2m)
 # make bench   the benchmarks that the README's figures come from
 # make build   bin/idp, static
@@ -29,9 +29,11 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-# PostgreSQL runs for as long as the tests do.
+# PostgreSQL runs for as long as the tests do. The races for tokens are run once
+# more, 200 rounds of each, because the race detector makes them slow.
 unit:
 	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 12m ./...
+	$(GO) run ./test/pg/withpg -- $(GO) test -run 'TestOfEach|TestInAGraceAll' ./test/
 
 fuzz:
 	@.ci/fuzz $(FUZZTIME)

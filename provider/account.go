@@ -226,24 +226,18 @@ func (p *Provider) accountStep(ctx context.Context, r *request, h *holder, v url
 	back := answer{location: p.url("/account")}
 	switch v.Get("step") {
 	case "end-session":
-		err := p.store.EndSession(ctx, subject, v.Get("id"))
+		err := p.endSession(ctx, r, subject, v.Get("id"))
 		if errors.Is(err, ErrNotFound) {
 			return back, nil
 		}
 		if err != nil {
-			return answer{}, fmt.Errorf("ending a session: %w", err)
+			return answer{}, err
 		}
 		return back, p.record(ctx, r, r.happened(EventSessionEnd, Success, subject, ""))
 	case "end-all":
-		if err := p.store.EndSessions(ctx, subject); err != nil {
-			return answer{}, fmt.Errorf("ending the sessions: %w", err)
-		}
-		return p.signedOut(), p.record(ctx, r, r.happened(EventSessionEnd, Success, subject, ""))
+		return p.leaveEverywhere(ctx, r, h.session)
 	case "sign-out":
-		if err := p.store.EndSession(ctx, subject, h.session.ID); err != nil && !errors.Is(err, ErrNotFound) {
-			return answer{}, fmt.Errorf("ending the session: %w", err)
-		}
-		return p.signedOut(), p.record(ctx, r, r.happened(EventLogout, Success, subject, ""))
+		return p.leave(ctx, r, farewell{}, h.session)
 	case "revoke":
 		return back, p.revokeConsent(ctx, r, subject, v.Get("client"))
 	case "replace-factor":
@@ -270,11 +264,18 @@ func (p *Provider) revokeConsent(ctx context.Context, r *request, subject, clien
 	return p.record(ctx, r, r.happened(EventRevoke, Success, subject, clientID))
 }
 
-func (p *Provider) signedOut() answer {
-	return answer{
-		status: http.StatusOK, page: templates.SignedOut{SignInURL: p.url("/account")},
-		cookies: []*http.Cookie{p.cookies.gone(p.cookies.session)},
+// leaveEverywhere ends every session of s's user, of whose browser s is.
+func (p *Provider) leaveEverywhere(ctx context.Context, r *request, s Session) (answer, error) {
+	frames, err := p.frames(ctx, s)
+	if err != nil {
+		return answer{}, err
 	}
+	if err := p.endSessions(ctx, r, s.Login.Subject); err != nil {
+		return answer{}, err
+	}
+	a := p.parted(farewell{}, frames)
+	a.cookies = append(a.cookies, p.cookies.gone(p.cookies.session))
+	return a, p.record(ctx, r, r.happened(EventSessionEnd, Success, s.Login.Subject, ""))
 }
 
 // replaceFactor begins to put a new factor in the place of the old one. A first
@@ -333,8 +334,8 @@ func (p *Provider) renew(ctx context.Context, r *request, h *holder) (answer, er
 		if s.ID == h.session.ID {
 			continue
 		}
-		if err := p.store.EndSession(ctx, h.user.Subject, s.ID); err != nil && !errors.Is(err, ErrNotFound) {
-			return answer{}, fmt.Errorf("ending the other sessions: %w", err)
+		if err := p.endSession(ctx, r, h.user.Subject, s.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			return answer{}, err
 		}
 	}
 	value := secret()

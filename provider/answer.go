@@ -47,6 +47,7 @@ var (
 	errMalformed   = errors.New("provider: malformed request")
 	errClient      = errors.New("provider: unknown client")
 	errRedirect    = errors.New("provider: redirect URI not registered")
+	errStale       = errors.New("provider: no such pushed request, any more or of this client")
 	errUnavailable = errors.New("provider: not done; it can be tried again")
 )
 
@@ -61,6 +62,7 @@ type request struct {
 	// What happened, to be told once it is stored.
 	events  []Event
 	notices []Notice
+	logouts bool // a session has ended: clients may have to be told
 }
 
 // An answer is what a request is answered with: one of page, json, data and
@@ -163,6 +165,8 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 		fault, status = templates.FaultClient, http.StatusBadRequest
 	case errors.Is(err, errRedirect):
 		fault, status = templates.FaultRedirect, http.StatusBadRequest
+	case errors.Is(err, errStale):
+		fault, status = templates.FaultStale, http.StatusBadRequest
 	case errors.Is(err, errUnavailable), errors.Is(err, ErrBusy), errors.Is(err, ErrConflict), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		fault, status = templates.FaultBusy, http.StatusServiceUnavailable
 	}
@@ -170,8 +174,12 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	p.log.Log(r.Context(), level, "request refused", "request_id", r.id, "method", r.Method,
-		"path", r.URL.Path, "status", status, "address", r.address, "error", err)
+	attrs := []any{"request_id", r.id, "method", r.Method,
+		"path", r.URL.Path, "status", status, "address", r.address, "error", err}
+	if refusal != nil && refusal.Cause != nil {
+		attrs = append(attrs, "cause", refusal.Cause)
+	}
+	p.log.Log(r.Context(), level, "request refused", attrs...)
 	a := answer{status: status, header: map[string]string{}}
 	if status == http.StatusServiceUnavailable {
 		a.header["Retry-After"] = "5"
@@ -205,6 +213,9 @@ func (p *Provider) tell(r *request) {
 		}
 		p.log.Log(r.Context(), level, "event", attrs...)
 	}
+	if r.logouts {
+		p.wake()
+	}
 	if p.config.Notify == nil {
 		return
 	}
@@ -235,11 +246,11 @@ func (p *Provider) record(ctx context.Context, r *request, e Event) error {
 // expires.
 func (p *Provider) atomically(r *request, fn func(ctx context.Context) error) error {
 	err := p.store.Atomically(r.Context(), func(ctx context.Context) error {
-		r.events, r.notices, r.now = nil, nil, now()
+		r.events, r.notices, r.logouts, r.now = nil, nil, false, now()
 		return fn(ctx)
 	})
 	if err != nil {
-		r.events, r.notices = nil, nil
+		r.events, r.notices, r.logouts = nil, nil, false
 	}
 	return err
 }
@@ -309,13 +320,18 @@ var formPostScript = func() string {
 // secure sets the headers that every answer has (WEB-2).
 func (p *Provider) secure(h http.Header, a answer) {
 	csp := "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
-	switch a.page.(type) {
+	switch page := a.page.(type) {
 	case nil:
 		csp += "; form-action 'none'"
 	case templates.FormPost:
 		// The one page with a script, and with a form that leads elsewhere.
 		csp += "; style-src 'self'; img-src 'self' data:; script-src " + formPostScript +
 			"; form-action " + strings.Join(a.targets, " ")
+	case templates.SignedOut:
+		csp += "; style-src 'self'; img-src 'self' data:; form-action 'none'"
+		if len(page.Frames) > 0 {
+			csp += "; frame-src " + strings.Join(sourcesOf(page.Frames), " ")
+		}
 	default:
 		targets := append([]string{"'self'"}, a.targets...)
 		csp += "; style-src 'self'; img-src 'self' data:; form-action " + strings.Join(targets, " ")

@@ -47,7 +47,19 @@ func (p *Provider) authorize(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	t, err := p.arrive(ctx, r, v, client)
+	pushed, form, err := p.pushed(ctx, r, client, v)
+	switch {
+	case errors.Is(err, errStale):
+		return p.stale(r, client, err), nil
+	case err != nil:
+		return answer{}, err
+	case pushed != nil:
+		v = form // nothing else that the browser brought counts
+	}
+	if !client.answeredAt(v) {
+		return answer{}, errRedirect
+	}
+	t, err := p.arrive(ctx, r, client, v, pushed)
 	var refusal *engine.Refusal
 	if errors.As(err, &refusal) {
 		return p.refuse(client, v, refusal.Code, refusal.Description), nil
@@ -65,9 +77,8 @@ func (p *Provider) authorize(r *request) (answer, error) {
 	return p.begin(r, t, step)
 }
 
-// caller returns the client that asks, if the request may be answered by a
-// redirect at all: both client and redirect URI are certain (RFC 6749 section
-// 4.1.2.1).
+// caller returns the client that asks. Where it is not certain, or its redirect
+// URI is not, nothing may be answered by a redirect (RFC 6749 section 4.1.2.1).
 func (p *Provider) caller(ctx context.Context, v url.Values) (Client, error) {
 	id, ok := only(v, "client_id")
 	if !ok {
@@ -80,11 +91,13 @@ func (p *Provider) caller(ctx context.Context, v url.Values) (Client, error) {
 	if err != nil {
 		return Client{}, fmt.Errorf("reading the client: %w", err)
 	}
-	uri, ok := only(v, "redirect_uri")
-	if !ok || !c.redirectsTo(uri) {
-		return Client{}, errRedirect
-	}
 	return c, nil
+}
+
+// answeredAt reports whether the answer to v may go where it says.
+func (c Client) answeredAt(v url.Values) bool {
+	uri, ok := only(v, "redirect_uri")
+	return ok && c.redirectsTo(uri)
 }
 
 // redirectsTo reports whether uri is registered: by exact comparison, but for
@@ -123,10 +136,35 @@ func loopbackIP(u *url.URL) bool {
 // challenge is the form of an S256 code_challenge (RFC 7636 section 4.2).
 var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// arrive checks a request whose client is known, and makes its passage. Errors
-// for the client are Refusals.
-func (p *Provider) arrive(ctx context.Context, r *request, v url.Values, c Client) (*passage, error) {
-	if refusal := single(v); refusal != nil {
+// arrive makes the passage of a request that has come with a browser, pushed
+// before or not. Errors for the client are Refusals.
+func (p *Provider) arrive(ctx context.Context, r *request, c Client, v url.Values, pushed *PushedRequest) (*passage, error) {
+	hinted := ""
+	switch {
+	case pushed != nil:
+		hinted = v.Get(hintedSubject)
+	case c.Pushed: // RFC 9126 section 4
+		return nil, engine.Refuse("invalid_request", "The client has to push its authorization requests.")
+	}
+	t, err := p.check(ctx, c, v, hinted)
+	if err != nil {
+		return nil, err
+	}
+	if pushed != nil {
+		t.flow.Pushed, t.spent = pushed.ID, !pushed.Spent.IsZero()
+	}
+	t.flow.Expires = r.now.Add(kept)
+	r.lang = p.pages.Language(v.Get("ui_locales"), r.Header.Get("Accept-Language"))
+	return t, p.enter(ctx, r, t)
+}
+
+// check finds out whether v is a request that c may make, whoever is signed in,
+// and makes its passage. It is asked when a request is pushed, and whenever a
+// browser comes with one: so the two cannot differ, and what has changed in the
+// meantime is seen (RFC 9126 section 7.4). hinted is whom the id_token_hint
+// named that v had when it was pushed. Errors for the client are Refusals.
+func (p *Provider) check(ctx context.Context, c Client, v url.Values, hinted string) (*passage, error) {
+	if refusal := single(v, "resource"); refusal != nil { // RFC 8707 section 2
 		return nil, refusal
 	}
 	if refusal := c.admits(v); refusal != nil {
@@ -137,22 +175,20 @@ func (p *Provider) arrive(ctx context.Context, r *request, v url.Values, c Clien
 		return nil, err
 	}
 	t := &passage{form: v, client: c, request: request}
-	if err := p.weigh(t); err != nil {
+	if err := p.weigh(ctx, t); err != nil {
 		return nil, err
 	}
-	hinted := ""
 	if hint := v.Get("id_token_hint"); hint != "" {
-		if hinted, err = p.hinted(ctx, hint, c.ID); err != nil {
+		if hinted, err = p.hinted(ctx, hint, c); err != nil {
 			return nil, err
 		}
-		if t.asked.subject != "" && t.asked.subject != hinted {
-			return nil, engine.Refuse("invalid_request", "id_token_hint and claims name two users.")
-		}
+	}
+	if hinted != "" && t.asked.subject != "" && t.asked.subject != hinted {
+		return nil, engine.Refuse("invalid_request", "id_token_hint and claims name two users.")
 	}
 	t.demand.Subject = cmp.Or(hinted, t.asked.subject)
-	r.lang = p.pages.Language(v.Get("ui_locales"), r.Header.Get("Accept-Language"))
-	t.flow = Flow{Request: stored(v, hinted), ClientID: c.ID, Expires: r.now.Add(kept)}
-	return t, p.enter(ctx, r, t)
+	t.flow = Flow{Request: stored(v, hinted), ClientID: c.ID}
+	return t, nil
 }
 
 // enter begins t with what the browser's session has proven, if that still
@@ -218,7 +254,7 @@ func (c Client) admits(v url.Values) *engine.Refusal {
 func (c Client) engine() engine.Client {
 	return engine.Client{
 		ID: c.ID, Public: c.Public(), RedirectURIs: c.RedirectURIs, Scopes: c.Scopes,
-		GrantTypes: c.GrantTypes, Opaque: c.OpaqueTokens, Algorithm: c.algorithm(),
+		GrantTypes: c.GrantTypes, Resources: c.Resources, Opaque: c.OpaqueTokens, Algorithm: c.algorithm(),
 	}
 }
 
@@ -284,6 +320,7 @@ var denials = []struct {
 	{authflow.ErrExhausted, "access_denied", "Too many wrong answers.", true, templates.EndedSpent},
 	{authflow.ErrExpired, "access_denied", "The sign-in took too long.", true, templates.EndedExpired},
 	{authflow.ErrEnded, "access_denied", "The sign-in has ended.", true, templates.EndedUsed},
+	{ErrSpent, "invalid_request_uri", "The request_uri has been used.", true, templates.EndedUsed},
 }
 
 // denied answers for a flow that err denies.
@@ -306,10 +343,25 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 			kind = templates.EndedReset
 		case t.flow.Ending == EndCancelled:
 			kind = templates.EndedCancelled
+		case t.flow.Ending == EndDenied:
+			kind = t.signedOut()
 		}
 		return p.ended(r, t, kind), nil
 	}
 	return answer{}, err
+}
+
+// signedOut says why t's flow was ended for its user.
+func (t *passage) signedOut() templates.Ending {
+	switch {
+	case t.moment.Stolen:
+		return templates.EndedReset
+	case t.moment.Blocked:
+		return templates.EndedDenied
+	case t.flow.State.Login.Epoch != t.moment.Epoch:
+		return templates.EndedChanged
+	}
+	return templates.EndedSignedOut
 }
 
 // ended is the page of a flow that is over.
@@ -325,12 +377,23 @@ func (p *Provider) app(t *passage) templates.App {
 	if t.account() {
 		return templates.App{InitiateURL: p.url("/account")}
 	}
-	return t.client.app(t.form.Get("redirect_uri"))
+	return p.startable(t.client, t.form.Get("redirect_uri"))
+}
+
+// startable is how a page names c, which answers at uri, with where a sign-in to
+// it can begin.
+func (p *Provider) startable(c Client, uri string) templates.App {
+	a := c.app(uri)
+	if c.InitiateLoginURI != "" {
+		// A client of several providers has to know which one sent someone.
+		a.InitiateURL = extended(c.InitiateLoginURI, url.Values{"iss": {p.config.Issuer}})
+	}
+	return a
 }
 
 // app is how a page names c, which answers at uri.
 func (c Client) app(uri string) templates.App {
-	a := templates.App{Name: c.Name, InitiateURL: c.InitiateLoginURI}
+	a := templates.App{Name: c.Name}
 	if u, err := url.Parse(uri); err == nil {
 		a.Host = u.Host
 		if u.Host == "" { // a private-use scheme (RFC 8252 section 7.1)

@@ -53,26 +53,39 @@ func (p *Provider) back(c Client, v url.Values, given []templates.Field) answer 
 	for _, f := range given {
 		q.Set(f.Name, f.Value)
 	}
+	return answer{location: extended(uri, q)}
+}
+
+// extended returns uri, letter by letter, with q behind the query that it may
+// have (RFC 6749 section 3.1.2).
+func extended(uri string, q url.Values) string {
 	sep := "?"
 	switch {
+	case len(q) == 0:
+		return uri
 	case strings.HasSuffix(uri, "?") || strings.HasSuffix(uri, "&"):
 		sep = ""
 	case strings.Contains(uri, "?"):
 		sep = "&"
 	}
-	return answer{location: uri + sep + q.Encode()}
+	return uri + sep + q.Encode()
 }
 
 // targets returns where forms may lead that end at uri: there, and where c
 // sends the browser on to.
 func (c Client) targets(uri string) []string {
-	all := make([]string, 0, 1+len(c.ContinuesTo))
-	for _, s := range append([]string{uri}, c.ContinuesTo...) {
-		if source := sourceOf(s); source != "" {
+	return sourcesOf(append([]string{uri}, c.ContinuesTo...))
+}
+
+// sourcesOf returns the sources of uris, each once.
+func sourcesOf(uris []string) []string {
+	all := make([]string, 0, len(uris))
+	for _, s := range uris {
+		if source := sourceOf(s); source != "" && !slices.Contains(all, source) {
 			all = append(all, source)
 		}
 	}
-	return slices.Compact(all)
+	return all
 }
 
 // sourceOf returns the origin of a URI, or its scheme if it has none, as a

@@ -31,22 +31,24 @@ func (u User) claims(granted []string) (map[string]any, error) {
 			names = append(names, s.claims...)
 		}
 	}
-	out, err := u.named(names)
-	if err != nil {
-		return nil, err
+	return u.named(names)
+}
+
+// scopeOf returns the scope that stands for a claim, empty if none does.
+func scopeOf(claim string) string {
+	for _, s := range scopes {
+		if slices.Contains(s.claims, claim) {
+			return s.name
+		}
 	}
-	out["sub"] = u.Subject
-	return out, nil
+	return ""
 }
 
 // named returns those of u's claims that are called names.
 func (u User) named(names []string) (map[string]any, error) {
-	all, err := u.Claims.all()
+	all, err := u.all()
 	if err != nil {
 		return nil, err
-	}
-	if all["preferred_username"] == nil {
-		all["preferred_username"] = u.Username
 	}
 	out := map[string]any{}
 	for _, name := range names {
@@ -57,7 +59,21 @@ func (u User) named(names []string) (map[string]any, error) {
 	return out, nil
 }
 
-// all returns c by the claims' names.
+// all returns what is known of u by the claims' names, attributes among them.
+func (u User) all() (map[string]any, error) {
+	all, err := u.Claims.all()
+	if err != nil {
+		return nil, err
+	}
+	if all["preferred_username"] == nil {
+		all["preferred_username"] = u.Username
+	}
+	return all, nil
+}
+
+// all returns c by the claims' names. What stands among the attributes under the
+// name of a standard claim is none: whoever asks for email gets what is known to
+// be one.
 func (c Claims) all() (map[string]any, error) {
 	b, err := json.Marshal(c)
 	if err != nil {
@@ -66,6 +82,12 @@ func (c Claims) all() (map[string]any, error) {
 	all := map[string]any{}
 	if err := json.Unmarshal(b, &all); err != nil {
 		return nil, fmt.Errorf("reading claims: %w", err)
+	}
+	delete(all, "attributes")
+	for name, v := range c.Attributes {
+		if !StandardClaim(name) && !ReservedClaim(name) {
+			all[name] = v
+		}
 	}
 	// Not verified is worth saying, of what is there.
 	if c.Email != "" {

@@ -177,11 +177,11 @@ func (p *Provider) details(v url.Values, c Client) (details, error) {
 	return d, nil
 }
 
-// sameDetails reports whether text, which a token request repeats, is what was granted.
-// There is nothing else that it can ask for.
-func sameDetails(text, granted string) bool {
+// sameDetails reports whether text, which a token request repeats, is what g
+// was given for, if there is one. There is nothing else that it can ask for.
+func sameDetails(text string, g *engine.Grant) bool {
 	var b bytes.Buffer
-	return text == "" || json.Compact(&b, []byte(text)) == nil && b.String() == granted
+	return text == "" || g != nil && json.Compact(&b, []byte(text)) == nil && b.String() == string(g.Details)
 }
 
 // typesOf returns the types of details as they are stored, each once.

@@ -138,11 +138,11 @@ func TestATokenRequestCanOnlyRepeatWhatWasGranted(t *testing.T) {
 		"": true, `[{"a":1}]`: true, ` [ {"a" : 1} ] `: true,
 		`[{"a":2}]`: false, `[{"a":1},{"b":1}]`: false, `[]`: false, `x`: false,
 	} {
-		if got := sameDetails(text, `[{"a":1}]`); got != want {
+		if got := sameDetails(text, &engine.Grant{Details: []byte(`[{"a":1}]`)}); got != want {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		}
 	}
-	if sameDetails(`[{"a":1}]`, "") || !sameDetails("", "") {
+	if sameDetails(`[{"a":1}]`, &engine.Grant{}) || sameDetails(`[{"a":1}]`, nil) || !sameDetails("", nil) {
 		t.Error("what was not granted")
 	}
 }

@@ -39,7 +39,8 @@ type Directory interface {
 // A User is one of your users. The zero User cannot sign in.
 type User struct {
 	// Subject identifies the user for ever, and is the sub claim: at most 255
-	// ASCII characters, never given to someone else.
+	// ASCII characters, never given to someone else. Where clients are Pairwise,
+	// at most 159.
 	Subject  string
 	Username string // what the user types, shown on pages and in authenticator apps
 	Disabled bool
@@ -53,8 +54,8 @@ type User struct {
 }
 
 // Claims are what relying parties may learn of a user: the standard claims of
-// OpenID Connect Core section 5.1 by their names, and groups. Empty ones are
-// left out.
+// OpenID Connect Core section 5.1 by their names, groups, and attributes of your
+// own. Empty ones are left out.
 type Claims struct {
 	// Scope profile.
 	Name              string    `json:"name,omitempty"`
@@ -85,6 +86,12 @@ type Claims struct {
 
 	// Scope groups.
 	Groups []string `json:"groups,omitempty"`
+
+	// Attributes are what else is known of the user, by names of your own: values
+	// that encoding/json can write. No scope stands for them; a client gets one
+	// that is registered for it (ExtraClaim). Names of standard claims and
+	// ReservedClaims count for nothing here.
+	Attributes map[string]any `json:"attributes,omitempty"`
 }
 
 // An Address is the address claim of OpenID Connect Core section 5.1.1.

@@ -39,6 +39,7 @@ const (
 	EventReuse       EventKind = "token-reuse"
 	EventTokenEnd    EventKind = "token-revoked"
 	EventLogout      EventKind = "logout"
+	EventUntold      EventKind = "logout-undelivered"
 	EventUser        EventKind = "user"
 	EventClient      EventKind = "client"
 	EventKeys        EventKind = "keys"

@@ -41,6 +41,7 @@ func mount(app *http.ServeMux, users provider.Directory, file string, sealingKey
 		return err
 	}
 	app.Handle("/id/", idp)
+	app.Handle("/.well-known/oauth-authorization-server/id", idp)
 	return nil
 }
 

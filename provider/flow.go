@@ -148,17 +148,21 @@ func (p *Provider) passwordPage(ctx context.Context, r *request, t *passage, f t
 const fewCodes = 3
 
 func (p *Provider) factorPage(r *request, t *passage, f templates.Flow) templates.Page {
-	left := t.moment.RecoveryLeft
-	if strings.HasSuffix(r.URL.Path, "/recovery") && left > 0 {
-		codeURL := f.Action
-		f.Action += "/recovery" // so that a wrong code is answered with this page
-		return templates.Recovery{Flow: f, CodeURL: codeURL}
+	asked := t.flow.State.Asked(t.moment)
+	code, recovery := asked.Has(authflow.OTP), asked.Has(authflow.Recovery)
+	if recovery && (!code || strings.HasSuffix(r.URL.Path, "/recovery")) {
+		page := templates.Recovery{Flow: f}
+		if code {
+			page.CodeURL = f.Action
+		}
+		page.Action += "/recovery" // so that a wrong code is answered with this page
+		return page
 	}
 	page := templates.Factor{Flow: f, Digits: p.config.Digits}
-	if left > 0 {
+	if recovery {
 		page.RecoveryURL = f.Action + "/recovery"
 	}
-	if left <= fewCodes {
+	if left := t.moment.RecoveryLeft; left <= fewCodes {
 		page.Notice = &templates.Message{Text: templates.RecoveryLeft, Count: left}
 	}
 	return page

@@ -33,8 +33,8 @@ type introspection struct {
 	Details json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 section 9.2
 }
 
-// introspect is the introspection endpoint (RFC 7662). It reads and writes
-// nothing.
+// introspect is the introspection endpoint (RFC 7662). It reads, and writes
+// nothing but that an assertion was used.
 //
 // Who may ask is registered. Others are told so, with 403: they are known, so
 // that 401 would send them to authenticate again, and the RFC has no code of
@@ -73,7 +73,7 @@ func (p *Provider) worth(ctx context.Context, c Client, token string) (introspec
 		return p.worthOfRefresh(ctx, c, id, generation)
 	}
 	access, err := p.engine.Access(ctx, token, p.published)
-	if errors.Is(err, engine.ErrAccess) {
+	if errors.Is(err, engine.ErrAccess) || err == nil && !p.concerns(access, c) {
 		return introspection{}, nil
 	}
 	if err != nil {
@@ -84,7 +84,7 @@ func (p *Provider) worth(ctx context.Context, c Client, token string) (introspec
 	if access.Grant == "" {
 		stands, err = p.servantStands(ctx, access)
 	} else {
-		i, stands, err = p.granted(ctx, access.Grant, access.ClientID)
+		i, stands, err = p.granted(ctx, access)
 	}
 	if err != nil || !stands {
 		return introspection{}, err
@@ -114,21 +114,22 @@ func (p *Provider) worthOfRefresh(ctx context.Context, c Client, id string, gene
 	if g.ClientID != c.ID || generation != g.Generation || !now().Before(g.Expires) {
 		return introspection{}, nil
 	}
-	i, stands, err := p.describe(ctx, g, c)
-	if err != nil || !stands {
+	left := p.config.policy(c).Renews(g.Login.Proofs, g.wants(g.Scopes), now())
+	i, stands, err := p.describe(ctx, g, c, left)
+	if err != nil || !stands || !engine.Worthwhile(left) {
 		return introspection{}, err
 	}
 	i.Active, i.Issuer, i.ClientID = true, p.config.Issuer, c.ID
 	i.Audience = []string{p.config.Issuer} // which alone takes it
-	i.Scope = strings.Join(g.Scopes, " ")
+	i.Scope = strings.Join(left, " ")
 	i.Expires = g.Expires.Unix()
 	return i, nil
 }
 
-// granted returns what a grant of the client called clientID says of its user,
-// and whether it stands.
-func (p *Provider) granted(ctx context.Context, id, clientID string) (introspection, bool, error) {
-	g, err := p.store.Grant(ctx, id)
+// granted returns what the grant of an access token says of its user, and
+// whether it stands.
+func (p *Provider) granted(ctx context.Context, a engine.Access) (introspection, bool, error) {
+	g, err := p.store.Grant(ctx, a.Grant)
 	if errors.Is(err, ErrNotFound) {
 		return introspection{}, false, nil
 	}
@@ -136,30 +137,39 @@ func (p *Provider) granted(ctx context.Context, id, clientID string) (introspect
 		return introspection{}, false, fmt.Errorf("reading the grant: %w", err)
 	}
 	c, err := p.store.Client(ctx, g.ClientID)
-	if errors.Is(err, ErrNotFound) || err == nil && c.ID != clientID {
+	if errors.Is(err, ErrNotFound) || err == nil && c.ID != a.ClientID {
 		return introspection{}, false, nil
 	}
 	if err != nil {
 		return introspection{}, false, fmt.Errorf("reading the token's client: %w", err)
 	}
-	return p.describe(ctx, g, c)
+	return p.describe(ctx, g, c, a.Scopes)
 }
 
-// describe returns what g says of its user, and whether it stands. What was
-// proven is that of the record, whatever the token says (TK-2).
-func (p *Provider) describe(ctx context.Context, g Grant, c Client) (introspection, bool, error) {
+// describe returns what g says of its user, and whether it stands for these of
+// its scopes. What was
+// proven is that of the record, whatever the token says (TK-2). Who is told hears
+// of the user by the name that g's client c knows, as in c's own tokens.
+func (p *Provider) describe(ctx context.Context, g Grant, c Client, scopes []string) (introspection, bool, error) {
 	if !g.Revoked.IsZero() || !now().Before(g.Ends) {
 		return introspection{}, false, nil
 	}
-	u, stands, err := p.stands(ctx, g, c)
+	u, stands, err := p.stands(ctx, g, c, scopes)
 	if err != nil || !stands {
 		return introspection{}, false, err
 	}
-	return introspection{
-		Subject: g.Subject, Username: u.Username, ACR: g.ACR,
+	i := introspection{
+		Username: u.Username, ACR: g.ACR,
 		AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest().Unix(),
 		Details: json.RawMessage(g.Details),
-	}, true, nil
+	}
+	if i.Subject, err = p.subjectFor(ctx, c, g.Subject); err != nil {
+		return introspection{}, false, err
+	}
+	if c.Pairwise {
+		i.Username = "" // which would say of every sub whose it is
+	}
+	return i, true, nil
 }
 
 // servantStands reports whether the client that got a token for itself still
@@ -177,5 +187,24 @@ func (p *Provider) servantStands(ctx context.Context, a engine.Access) (bool, er
 			return false, nil
 		}
 	}
-	return slices.Contains(c.GrantTypes, "client_credentials"), nil
+	return slices.Contains(c.GrantTypes, "client_credentials") && c.mayAskFor(p.apis(a)), nil
+}
+
+// concerns reports whether c is to learn of a token that is shown to it (RFC
+// 7662 section 4): its own, or one for an API that it is. Who is registered as
+// no API in particular learns of tokens that are for none in particular.
+func (p *Provider) concerns(a engine.Access, c Client) bool {
+	apis := p.apis(a)
+	switch {
+	case a.ClientID == c.ID:
+		return true
+	case len(apis) == 0:
+		return len(c.Resources) == 0
+	}
+	return slices.ContainsFunc(apis, func(s string) bool { return slices.Contains(c.Resources, s) })
+}
+
+// apis returns the APIs that a token is for.
+func (p *Provider) apis(a engine.Access) []string {
+	return slices.DeleteFunc(slices.Clone(a.Audience), func(s string) bool { return s == p.config.Issuer })
 }

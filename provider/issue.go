@@ -76,6 +76,9 @@ func (p *Provider) issue(ctx context.Context, r *request, t *passage, g authflow
 			return answer{}, err
 		}
 	}
+	if err := p.spend(ctx, r, t); err != nil {
+		return answer{}, err
+	}
 	grant := p.newGrant(r.now, t, s, g)
 	code, err := p.engine.Issue(ctx, t.request, grant.ID, g)
 	if err != nil {
@@ -104,7 +107,7 @@ func (p *Provider) newGrant(now time.Time, t *passage, s Session, g authflow.Gra
 	}
 	return Grant{
 		ID: engine.NewID(), Subject: g.Login().Subject, ClientID: t.client.ID, SessionID: s.ID,
-		Scopes: scopes, Claims: t.asked.claims, Details: t.details.text, Login: g.Login(), ACR: g.ACR(),
+		Scopes: scopes, Claims: t.asked.claims, Details: t.details.text, Resources: t.resources, Login: g.Login(), ACR: g.ACR(),
 		Requested: g.Requested(), Created: now, CodeExpires: now.Add(l.Code),
 		RedirectURI: t.form.Get("redirect_uri"), Challenge: t.form.Get("code_challenge"),
 		Nonce: t.form.Get("nonce"), Ends: ends,
@@ -127,8 +130,8 @@ func (p *Provider) signIn(ctx context.Context, r *request, t *passage, login aut
 	}
 	if old != nil && old.Login.Subject != login.Subject {
 		// Someone else signs in: the session is theirs alone from now on.
-		if err := p.store.EndSession(ctx, old.Login.Subject, old.ID); err != nil && !errors.Is(err, ErrNotFound) {
-			return Session{}, "", fmt.Errorf("ending the other user's session: %w", err)
+		if err := p.endSession(ctx, r, old.Login.Subject, old.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			return Session{}, "", err
 		}
 		old = nil
 	}

@@ -20,6 +20,8 @@ type metadata struct {
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	PushedEndpoint        string   `json:"pushed_authorization_request_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ScopesSupported       []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -28,9 +30,13 @@ type metadata struct {
 	ACRValues             []string `json:"acr_values_supported"`
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+	UserinfoAlgorithms    []string `json:"userinfo_signing_alg_values_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	RevokeAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevokeAuthAlgs        []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectAuthAlgs    []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	Claims                []string `json:"claims_supported"`
 	ClaimTypes            []string `json:"claim_types_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
@@ -39,9 +45,17 @@ type metadata struct {
 	DetailsTypes          []string `json:"authorization_details_types_supported,omitempty"` // RFC 9396 section 10
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
-	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`       // request objects by reference; a pushed request is none (RFC 9126 section 5)
+	RequirePushed         bool     `json:"require_pushed_authorization_requests"` // of every client; those that must are registered so
 	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
+	BackchannelLogout     bool     `json:"backchannel_logout_supported"`
+	BackchannelSession    bool     `json:"backchannel_logout_session_supported"`
+	FrontchannelLogout    bool     `json:"frontchannel_logout_supported"`
+	FrontchannelSession   bool     `json:"frontchannel_logout_session_supported"`
 }
+
+// confidential are the ways in which clients that are not public authenticate.
+var confidential = []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
 
 // methods are those that can be proven here.
 var methods = authflow.Of(authflow.Password, authflow.OTP, authflow.Recovery)
@@ -54,15 +68,18 @@ func (p *Provider) newMetadata() metadata {
 		UserinfoEndpoint:      p.url("/userinfo"),
 		RevocationEndpoint:    p.url("/revoke"),
 		IntrospectionEndpoint: p.url("/introspect"),
+		PushedEndpoint:        p.url("/par"), // authenticates as the token endpoint does, and has no list of its own (RFC 9126 section 2)
+		EndSessionEndpoint:    p.url("/logout"),
 		JWKSURI:               p.url("/jwks.json"),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         responseModes,
 		GrantTypes:            engine.Grants,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgorithms:     []string{"RS256", "ES256"},
-		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
-		RevokeAuthMethods:     []string{"client_secret_basic", "client_secret_post", "none"},
-		IntrospectAuthMethods: []string{"client_secret_basic", "client_secret_post"},
+		UserinfoAlgorithms:    []string{"RS256", "ES256"},
+		TokenAuthMethods:      append(slices.Clone(confidential), "none"),
+		RevokeAuthMethods:     append(slices.Clone(confidential), "none"),
+		IntrospectAuthMethods: confidential,
 		Claims:                []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"},
 		ClaimTypes:            []string{"normal"},
 		Prompts:               []string{"none", "login", "consent", "select_account"},
@@ -71,7 +88,18 @@ func (p *Provider) newMetadata() metadata {
 		DetailsTypes:          slices.Sorted(maps.Keys(p.detailsTypes)),
 		ClaimsParameter:       true,
 		ResponseIss:           true,
+		BackchannelLogout:     true,
+		BackchannelSession:    true,
+		FrontchannelLogout:    true,
+		FrontchannelSession:   true,
 	}
+	if p.config.SubjectKey != nil {
+		m.SubjectTypes = append(m.SubjectTypes, "pairwise")
+	}
+	for _, alg := range assertionAlgorithms {
+		m.TokenAuthAlgs = append(m.TokenAuthAlgs, string(alg))
+	}
+	m.RevokeAuthAlgs, m.IntrospectAuthAlgs = m.TokenAuthAlgs, m.TokenAuthAlgs
 	for _, s := range scopes {
 		m.ScopesSupported = append(m.ScopesSupported, s.name)
 		m.Claims = append(m.Claims, s.claims...)

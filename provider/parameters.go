@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
 )
@@ -18,7 +19,12 @@ func (r *request) query() (url.Values, error) {
 
 // body returns the parameters of a POST: those of its body and no others.
 func (r *request) body() (url.Values, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	kinds := r.Header.Values("Content-Type")
+	if len(kinds) != 1 {
+		// Of two, who stands before us may have looked at the other.
+		return nil, fmt.Errorf("%w: the body has %d types", errMalformed, len(kinds))
+	}
+	kind, _, err := mime.ParseMediaType(kinds[0])
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, fmt.Errorf("%w: the body is not a form", errMalformed)
 	}
@@ -33,13 +39,14 @@ func (r *request) body() (url.Values, error) {
 	return parse(string(b))
 }
 
-// parameters returns those of the body of a POST, each of which is given once.
-func (r *request) parameters() (url.Values, error) {
+// parameters returns those of the body of a POST, each of which is given once
+// but for the repeatable.
+func (r *request) parameters(repeatable ...string) (url.Values, error) {
 	v, err := r.body()
 	if err != nil {
 		return nil, err
 	}
-	if refusal := single(v); refusal != nil {
+	if refusal := single(v, repeatable...); refusal != nil {
 		return nil, refusal
 	}
 	return v, nil
@@ -61,10 +68,11 @@ func parse(s string) (url.Values, error) {
 }
 
 // single refuses parameters that are given more than once: which of them would
-// count is what attackers play with (RFC 6749 sections 3.1 and 3.2).
-func single(v url.Values) *engine.Refusal {
+// count is what attackers play with (RFC 6749 sections 3.1 and 3.2). Only of
+// the repeatable all count.
+func single(v url.Values, repeatable ...string) *engine.Refusal {
 	for name, values := range v {
-		if len(values) > 1 {
+		if len(values) > 1 && !slices.Contains(repeatable, name) {
 			return engine.Refuse("invalid_request", "The parameter "+name+" is given more than once.")
 		}
 	}

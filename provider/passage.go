@@ -24,11 +24,14 @@ type passage struct {
 	request *engine.Request // nil until parsed, and on the way to the account pages
 	asked   asked
 	details details
+	spent   bool // a code has been made of the pushed request that it came of
 	demand  authflow.Demand
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
 
 	signedIn string // the subject of the session that the flow began with; empty: there was none, or it is over
+
+	resources []string // the APIs that it asks tokens for
 }
 
 // account reports whether the flow leads to the account pages.
@@ -54,11 +57,18 @@ func (p *Provider) why(t *passage) *templates.Why {
 func (t *passage) scopes() []string { return strings.Fields(t.form.Get("scope")) }
 
 // covered returns the scopes that the user has to allow: those asked for, and
-// those of claims that are asked for by name.
-func (t *passage) covered() []string { return t.asked.claims.covered(t.scopes()) }
+// those of claims that the client gets besides.
+func (t *passage) covered() []string { return t.client.covered(t.asked.claims, t.scopes()) }
 
-// next derives the step.
-func (t *passage) next() (authflow.Step, error) { return t.flow.State.Next(t.moment) }
+// next derives the step. A pushed request ends with the first of its flows that
+// is granted: whoever is on the way in another one need not go on.
+func (t *passage) next() (authflow.Step, error) {
+	step, err := t.flow.State.Next(t.moment)
+	if err == nil && t.spent {
+		return authflow.Denied, ErrSpent
+	}
+	return step, err
+}
 
 // policy returns what is required of the requests of client.
 func (c Config) policy(client Client) authflow.Policy {
@@ -97,21 +107,43 @@ func (p *Provider) load(ctx context.Context, r *request, f Flow) (*passage, erro
 			return nil, errRedirect
 		}
 	}
-	if err := p.weigh(t); err != nil {
+	if err := p.weigh(ctx, t); err != nil {
 		return nil, err
 	}
 	t.demand.Subject = cmp.Or(form.Get(hintedSubject), t.asked.subject)
+	if t.spent, err = p.spent(ctx, f); err != nil {
+		return nil, err
+	}
 	r.lang = p.pages.Language(form.Get("ui_locales"), r.Header.Get("Accept-Language"))
 	return t, p.observe(ctx, r, t)
 }
 
 // weigh finds out what t asks for and what it demands, but for whom it is to be
 // about.
-func (p *Provider) weigh(t *passage) (err error) {
+func (p *Provider) weigh(ctx context.Context, t *passage) (err error) {
 	if t.asked, err = t.client.asks(t.form); err != nil {
 		return err
 	}
 	if t.details, err = p.details(t.form, t.client); err != nil {
+		return err
+	}
+	if t.client.Pairwise {
+		if _, err := p.sectorOf(t.client); err != nil {
+			return err // before anyone has signed in for nothing
+		}
+	}
+	if sub := t.asked.subject; sub != "" {
+		var ok bool
+		if t.asked.subject, ok, err = p.subjectOf(ctx, t.client, sub); err != nil {
+			return err
+		}
+		if !ok {
+			// Not a user's real subject either: by what comes of it a client
+			// could find out whose it is.
+			return engine.Refuse("invalid_request", "claims names a sub that is none of this client's.")
+		}
+	}
+	if t.resources, err = engine.Resources(t.form, t.client.Resources); err != nil {
 		return err
 	}
 	form := t.form
@@ -140,7 +172,7 @@ func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
 var remembered = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values",
-	"claims", "authorization_details", "login_hint", "ui_locales",
+	"claims", "authorization_details", "resource", "login_hint", "ui_locales",
 }
 
 // hintedSubject is whom the id_token_hint of a stored request named. The hint

@@ -8,14 +8,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/gorilla/mux"
 
 	"github.com/sallyport-id/sallyport/provider/authflow"
 	"github.com/sallyport-id/sallyport/provider/internal/engine"
+	"github.com/sallyport-id/sallyport/provider/internal/fetch"
 	"github.com/sallyport-id/sallyport/templates"
 )
 
@@ -36,6 +39,13 @@ type Config struct {
 	// cookie that binds a browser to its flows: at least one, of at least 32
 	// random bytes. The first makes; put a new one in front to rotate.
 	Secrets [][]byte
+
+	// SubjectKey makes the subjects and sids of pairwise clients (OpenID Connect
+	// Core section 8.1): at least 32 random bytes, which must never change, or
+	// these clients would know none of their users any more. DB.SubjectKey of
+	// package storage keeps one. Nil: there are no pairwise clients, and no
+	// request of one is answered.
+	SubjectKey []byte
 
 	// Ladder are the levels of authentication, the weakest first. Nil:
 	// authflow.DefaultLadder.
@@ -64,6 +74,14 @@ type Config struct {
 	// nobody is told.
 	Notify func(ctx context.Context, n Notice)
 
+	// InsecureNetworks may be reached although they are not public, where a
+	// client says that it is there: its KeysURI or BackchannelLogoutURI. Whoever
+	// registers a client can then have this server send requests to what answers
+	// in them. With loopback (127.0.0.0/8, ::1/128) among them, such a URI may be
+	// http there. Nil: public addresses alone, and with an issuer on loopback
+	// that.
+	InsecureNetworks []netip.Prefix
+
 	// ClientAddress says where a request comes from. Nil: the peer of the
 	// connection; behind a proxy that is the proxy.
 	ClientAddress func(r *http.Request) string
@@ -76,11 +94,18 @@ type Lifetimes struct {
 	Session     time.Duration // of a session at most; 12 h
 	Idle        time.Duration // of a session that nothing is asked of; 1 h
 	Code        time.Duration // of an authorization code; 60 s, which is also the most
+	Pushed      time.Duration // of a request_uri, until a browser has come with it; 90 s, from 1 s to 10 min
 	AccessToken time.Duration // 10 min
 	IDToken     time.Duration // 10 min
 	RefreshIdle time.Duration // of a refresh token that is not used; 14 days
 	Refresh     time.Duration // of a grant at most; 90 days
 	Once        time.Duration // of a grant for one use (authflow.Floor.Once), from its code to the end of its access token; 2 min
+
+	// RefreshGrace is for how long a refresh token that has been replaced, the
+	// last one alone, still gets its successor from its own client, the same
+	// each time: the answer may have been lost, or two tabs have asked at once.
+	// At most a minute. 0: there is none, and it is reuse at once.
+	RefreshGrace time.Duration
 }
 
 func (l Lifetimes) withDefaults() Lifetimes {
@@ -88,7 +113,7 @@ func (l Lifetimes) withDefaults() Lifetimes {
 		d    *time.Duration
 		zero time.Duration
 	}{
-		{&l.Session, 12 * time.Hour}, {&l.Idle, time.Hour}, {&l.Code, time.Minute},
+		{&l.Session, 12 * time.Hour}, {&l.Idle, time.Hour}, {&l.Code, time.Minute}, {&l.Pushed, 90 * time.Second},
 		{&l.AccessToken, 10 * time.Minute}, {&l.IDToken, 10 * time.Minute},
 		{&l.RefreshIdle, 14 * 24 * time.Hour}, {&l.Refresh, 90 * 24 * time.Hour},
 		{&l.Once, 2 * time.Minute},
@@ -110,6 +135,7 @@ type Provider struct {
 	issuer  *url.URL
 	store   Store
 	engine  *engine.Engine
+	keys    *fetch.Cache[[]jose.JSONWebKey] // of clients, by Client.KeysURI
 	pages   *templates.Set
 	log     *slog.Logger
 	cookies cookies
@@ -118,7 +144,10 @@ type Provider struct {
 	handler http.Handler
 	meta    metadata
 
-	detailsTypes detailsTypes
+	detailsTypes   detailsTypes
+	subjects, sids veil          // of pairwise clients; zero: there are none
+	outside        *http.Client  // for what clients name
+	due            chan struct{} // wakes Deliver
 }
 
 // New returns a Provider, or ErrConfig with the reason.
@@ -161,6 +190,9 @@ func New(c Config) (*Provider, error) {
 	if p.cookies, err = newCookies(issuer, c.Secrets); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	if err := p.drawVeils(c.SubjectKey); err != nil {
+		return nil, err
+	}
 	p.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, Secrets: c.Secrets,
 		Signing: func(ctx context.Context, alg string) (crypto.Signer, string, error) {
@@ -169,10 +201,17 @@ func New(c Config) (*Provider, error) {
 		},
 		CodeLifetime: c.Lifetimes.Code, AccessLifetime: c.Lifetimes.AccessToken,
 		IDTokenLifetime: c.Lifetimes.IDToken, RefreshLifetime: c.Lifetimes.RefreshIdle,
+		RefreshGrace: c.Lifetimes.RefreshGrace,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	p.outside, p.due = fetch.NewClient(c.reachable(issuer)...), make(chan struct{}, 1)
+	p.keys = fetch.NewCache(p.outside, "application/jwk-set+json, application/json",
+		func(set []byte) ([]jose.JSONWebKey, error) {
+			keys, _, err := readKeys(set)
+			return keys, err
+		})
 	if p.origin, err = sameOrigin(issuer); err != nil {
 		return nil, err
 	}
@@ -197,9 +236,18 @@ func (c Config) check() error {
 		return missing("Keys")
 	case c.Lifetimes.Code > time.Minute:
 		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
+	case c.Lifetimes.Pushed != 0 && (c.Lifetimes.Pushed < time.Second || c.Lifetimes.Pushed > 10*time.Minute):
+		return fmt.Errorf("%w: Lifetimes.Pushed must be from a second to 10 minutes", ErrConfig)
+	case c.Lifetimes.RefreshGrace > time.Minute:
+		return fmt.Errorf("%w: Lifetimes.RefreshGrace must be at most a minute", ErrConfig)
 	case min(c.Lifetimes.Session, c.Lifetimes.Idle, c.Lifetimes.Code, c.Lifetimes.AccessToken,
-		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.Once) < 0:
+		c.Lifetimes.IDToken, c.Lifetimes.RefreshIdle, c.Lifetimes.Refresh, c.Lifetimes.Once, c.Lifetimes.RefreshGrace) < 0:
 		return fmt.Errorf("%w: Lifetimes must not be negative", ErrConfig)
+	}
+	for _, n := range c.InsecureNetworks {
+		if !n.IsValid() {
+			return fmt.Errorf("%w: InsecureNetworks has one that is none", ErrConfig)
+		}
 	}
 	if err := c.policy(Client{}).Check(); err != nil {
 		return fmt.Errorf("%w: Ladder and floors: %w", ErrConfig, err)
@@ -301,6 +349,7 @@ func (p *Provider) routes() {
 
 	on("GET", "/authorize", page, p.authorize)
 	on("POST", "/authorize", page, p.authorizePosted)
+	on("POST", "/par", api, p.push)
 	open(apps, base+"/token", p.token, "POST")
 	open(apps, base+"/userinfo", p.userinfo, "GET", "POST")
 	on("POST", "/revoke", api, p.revoke)
@@ -319,6 +368,10 @@ func (p *Provider) routes() {
 	on("GET", "/account/codes", page, p.showAccountCodes)
 	on("GET", "/account/codes.txt", page, p.downloadAccountCodes)
 	on("POST", "/account/codes", form, p.postAccountCodes)
+
+	on("GET", "/logout", page, p.logout)
+	on("POST", "/logout", page, p.logoutPosted)
+	on("POST", "/logout/confirm", form, p.confirmLogout)
 
 	on("GET", "/assets/{name}", page, p.asset)
 	p.router = m

@@ -21,7 +21,7 @@ func TestEveryDenialHasAnAnswer(t *testing.T) {
 	for _, err := range []error{
 		authflow.ErrExpired, authflow.ErrEnded, authflow.ErrExhausted, authflow.ErrOutdated, authflow.ErrBlocked,
 		authflow.ErrWrongSubject, authflow.ErrUnmet, authflow.ErrLoginNeeded, authflow.ErrEnrollNeeded,
-		authflow.ErrFactorNeeded, authflow.ErrCodesUnsaved, authflow.ErrConsentNeeded,
+		authflow.ErrFactorNeeded, authflow.ErrCodesUnsaved, authflow.ErrConsentNeeded, ErrSpent,
 	} {
 		rows := 0
 		for _, d := range denials {
@@ -50,6 +50,7 @@ func TestErrorsBecomeHTTPInOnePlace(t *testing.T) {
 		{errMalformed, "400 bad_request", "400 invalid_request"},
 		{errClient, "400 client", "400 invalid_request"},
 		{errRedirect, "400 redirect", "400 invalid_request"},
+		{errStale, "400 stale", "400 invalid_request"},
 		{ErrBusy, "503 busy", "503 server_error"},
 		{context.DeadlineExceeded, "503 busy", "503 server_error"},
 		{engine.Refuse("invalid_grant", "x"), "400 bad_request", "400 invalid_grant"},

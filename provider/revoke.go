@@ -26,7 +26,7 @@ func (p *Provider) revoke(r *request) (answer, error) {
 	}
 	c, err := p.authenticateClient(ctx, r, v)
 	if err != nil {
-		return p.unauthorized(r, unavailable(err))
+		return p.unauthorized(r, err)
 	}
 	token, err := presented(v)
 	if err != nil {

@@ -119,10 +119,8 @@ func (p *Provider) advance(ctx context.Context, r *request, v url.Values) (answe
 			return answer{}, fmt.Errorf("applying %v: %w", e.Kind, err)
 		}
 	}
-	if problem == nil || len(events) > 0 {
-		if err := p.observe(ctx, r, t); err != nil {
-			return answer{}, err
-		}
+	if err := p.observe(ctx, r, t); err != nil {
+		return answer{}, err
 	}
 	if _, denial := t.next(); denial != nil && len(events) > 0 && t.asksAgain(at) {
 		if err := p.record(ctx, r, r.happened(EventStepUp, Failure, t.signedIn, t.client.ID)); err != nil {
@@ -267,7 +265,7 @@ func (p *Provider) checkFactor(ctx context.Context, r *request, t *passage, m au
 	if strings.TrimSpace(code) == "" {
 		return nil, &templates.Message{Text: templates.CodeMissing}, nil
 	}
-	if !t.moment.Enrolled.Has(m) {
+	if !t.flow.State.Asked(t.moment).Has(m) {
 		return nil, &templates.Message{Text: wrong(m)}, nil
 	}
 	verdict, err := p.config.Factor.Verify(ctx, t.user.Subject, m, code)
@@ -326,9 +324,11 @@ func (p *Provider) refused(ctx context.Context, r *request, t *passage, kind Eve
 	}
 	if verdict.Stolen {
 		// So many wrong codes behind right passwords: the password is known.
-		if err := p.store.EndSessions(ctx, subject); err != nil {
-			return nil, nil, fmt.Errorf("ending the sessions: %w", err)
+		// With the sessions this flow has ended, too.
+		if err := p.endSessions(ctx, r, subject); err != nil {
+			return nil, nil, err
 		}
+		miss = nil
 		if err := p.record(ctx, r, r.happened(EventStolen, Success, subject, t.client.ID)); err != nil {
 			return nil, nil, err
 		}

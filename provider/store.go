@@ -47,6 +47,16 @@ type Store interface {
 	// with one version, one fails.
 	SaveFlow(ctx context.Context, f Flow) error
 
+	// CreatePushed stores p, whose ID is new.
+	CreatePushed(ctx context.Context, p PushedRequest) error
+	// Pushed returns the pushed request, expired or spent or not, until it is
+	// swept.
+	Pushed(ctx context.Context, id Hash) (PushedRequest, error)
+	// SpendPushed marks a pushed request as used. Of any number of calls one
+	// succeeds; the others get ErrSpent, and so does who spends what is not
+	// there. Whether it has expired is for the caller to see.
+	SpendPushed(ctx context.Context, id Hash, now time.Time) error
+
 	// Session returns the session whose cookie has this hash. An ended one is
 	// not found; whether it has expired is for the caller to see. In a
 	// transaction it is locked: who stores it again undoes nobody else's
@@ -58,10 +68,34 @@ type Store interface {
 	SaveSession(ctx context.Context, s Session) error
 	// Sessions returns the sessions of subject, the last used first.
 	Sessions(ctx context.Context, subject string) ([]Session, error)
-	// EndSession ends the session, if it is subject's; ErrNotFound if not.
+	// SessionClients returns the IDs of the clients that were given something
+	// in the session, ended or not, in order.
+	SessionClients(ctx context.Context, id string) ([]string, error)
+	// EndSession ends the session, if it is subject's; ErrNotFound if not. With
+	// it end the flows that began in it, as Ending EndDenied, and the grants
+	// that were given in it, but for those with the scope offline_access; and
+	// for each of its clients that has a BackchannelLogoutURI a Logout is
+	// stored, due at once. All of it is one transaction: a session that has
+	// ended and a client that will not hear of it cannot be.
 	EndSession(ctx context.Context, subject, id string) error
-	// EndSessions ends every session of subject.
+	// EndSessions does what EndSession does to every session of subject, and
+	// ends every flow in which subject has proven something.
 	EndSessions(ctx context.Context, subject string) error
+	// EndFlows ends the flows of one browser in which subject has proven
+	// something, as Ending EndDenied and a new version: who read one before
+	// cannot save it any more.
+	EndFlows(ctx context.Context, browser Hash, subject string) error
+
+	// ClaimLogouts returns at most limit Logouts that are due at now and not
+	// given up, those longest due, and makes them due again at until: that is
+	// how long the caller has. Of two concurrent calls, one gets a Logout.
+	ClaimLogouts(ctx context.Context, now, until time.Time, limit int) ([]Logout, error)
+	// SaveLogout stores the Tries, Due, GivenUp and Problem of l, if it is
+	// still due at claimed; ErrConflict if not: someone else has it by now.
+	SaveLogout(ctx context.Context, l Logout, claimed time.Time) error
+	// RemoveLogout removes a Logout, whoever has claimed it: the client knows.
+	// If it is not there, that is no error.
+	RemoveLogout(ctx context.Context, id string) error
 
 	// Consent returns the scopes that subject allowed the client, none if it
 	// was never asked; that is no error.
@@ -74,21 +108,29 @@ type Store interface {
 	// grant that it made.
 	RevokeConsent(ctx context.Context, subject, clientID string, now time.Time) error
 
-	// CreateGrant stores g, whose ID is new.
+	// CreateGrant stores g, whose ID is new. Its client is from then on one of
+	// those of its session.
 	CreateGrant(ctx context.Context, g Grant) error
-	// Grant returns the grant, revoked or not, until it is swept.
+	// Grant returns the grant, revoked or not, until it is swept. In a
+	// transaction it is locked: of many who notice one reuse, one records it.
 	Grant(ctx context.Context, id string) (Grant, error)
 	// SpendCode marks the code of a grant as used and sets its Generation and
 	// Expires. Of any number of calls one succeeds; the others, and all calls
 	// on a revoked grant, get ErrSpent.
 	SpendCode(ctx context.Context, id string, generation int64, now, expires time.Time) error
-	// RotateGrant sets the Generation to from+1, and Expires, if the
-	// Generation is still from and the grant is not revoked; ErrConflict
+	// RotateGrant sets the Generation to from+1, Rotated to now, and Expires,
+	// if the Generation is still from and the grant is not revoked; ErrConflict
 	// otherwise. Of two concurrent calls with one from, one fails.
 	RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error
 	// RevokeGrant ends a grant and every token that names it. Revoking a
 	// second time, or what was never there, is no error.
 	RevokeGrant(ctx context.Context, id string, now time.Time) error
+
+	// SpendAssertion notes that the client assertion with this key was used.
+	// Of any number of calls with one key one succeeds, the others get
+	// ErrSpent, in a transaction too, which can go on. It may be forgotten
+	// once expires has passed.
+	SpendAssertion(ctx context.Context, key Hash, expires time.Time) error
 
 	// Record writes e to the audit trail. In a transaction it is written if
 	// and only if the rest is.
@@ -112,11 +154,23 @@ type Flow struct {
 	Request  string
 	ClientID string // empty for a sign-in to the account pages
 	Session  string // ID of the session whose proofs it began with; empty: none
+	Pushed   Hash   // ID of the pushed request that it came of; zero: the browser brought it
 
 	State  authflow.Flow
 	Ending Ending // how it ended; empty while it has not
 
 	Expires time.Time // when it may be swept
+}
+
+// A PushedRequest is an authorization request that a client has sent itself,
+// before the browser comes with its name, the request_uri (RFC 9126).
+type PushedRequest struct {
+	ID       Hash // of the request_uri
+	ClientID string
+	Request  string    // as in Flow
+	Expires  time.Time // from then on no flow begins with it
+	Kept     time.Time // when it may be swept: no flow that began with it is left
+	Spent    time.Time // when a code was made of it; zero: not yet
 }
 
 // An Ending is how a flow ended.
@@ -125,7 +179,7 @@ type Ending string
 const (
 	EndGranted   Ending = "granted"
 	EndCancelled Ending = "cancelled"
-	EndDenied    Ending = "denied" // by policy: its reason was answered to the client
+	EndDenied    Ending = "denied" // for its user, who was signed out
 )
 
 // A Session is a browser in which someone is signed in.
@@ -138,6 +192,21 @@ type Session struct {
 	Expires   time.Time // the end of its absolute or idle lifetime, whichever is first, as of Used
 	Address   string    // of the browser, when it was last used
 	UserAgent string    // at most 256 bytes
+}
+
+// A Logout is what a client is still to be told: that a session has ended in
+// which it was given something (OpenID Connect Back-Channel Logout section
+// 2.5).
+type Logout struct {
+	ID        string // the jti claim, the same at each try; 128 random bits
+	ClientID  string
+	Subject   string
+	SessionID string // the sid claim
+	Created   time.Time
+	Tries     int
+	Due       time.Time // when it is tried next
+	GivenUp   time.Time // zero: not
+	Problem   string    // what came of the last try, for the operator; at most 256 bytes
 }
 
 // A Consent is what a user allowed a client.
@@ -166,6 +235,7 @@ type Grant struct {
 	Scopes    []string
 	Claims    AskedClaims    // asked for besides
 	Details   string         // authorization details (RFC 9396), as compact JSON; empty: none
+	Resources []string       // URIs of the APIs it is for (RFC 8707); none: none was named
 	Login     authflow.Login // who, with the proofs that counted, and the account's epoch
 	ACR       string         // the level they reached
 	Requested time.Time      // when the authorization request arrived
@@ -182,6 +252,7 @@ type Grant struct {
 	// The refresh tokens. The one of Generation is good until Expires; zero:
 	// none was issued.
 	Generation int64
+	Rotated    time.Time // when that of Generation replaced the one before; zero: it is the first
 	Expires    time.Time // idle limit; when the grant may be swept, whatever became of it
 	Ends       time.Time // absolute limit of all tokens
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -17,7 +18,7 @@ import (
 // engine judge, and store in one statement what that used up.
 func (p *Provider) token(r *request) (answer, error) {
 	ctx := r.Context()
-	v, err := r.parameters()
+	v, err := r.parameters("resource") // RFC 8707 section 2
 	if err != nil {
 		return answer{}, err
 	}
@@ -28,39 +29,49 @@ func (p *Provider) token(r *request) (answer, error) {
 	if v.Get("grant_type") == "" {
 		return answer{}, engine.Refuse("invalid_request", "grant_type is missing.")
 	}
-	g, err := p.named(ctx, v, client)
-	if err != nil {
-		return answer{}, err
+	g, tokens, err := p.trade(ctx, r, v, client)
+	if errors.Is(err, ErrConflict) && p.config.Lifetimes.RefreshGrace > 0 {
+		// Someone was quicker with the same refresh token. As it is now it may
+		// be one that has been replaced, in its grace.
+		g, tokens, err = p.trade(ctx, r, v, client)
 	}
-	granted := ""
-	if g != nil {
-		granted = string(g.Details)
-	}
-	if !sameDetails(v.Get("authorization_details"), granted) {
-		return answer{}, engine.Refuse("invalid_authorization_details", "authorization_details can be no other here than those that were granted.")
-	}
-	tokens, err := p.engine.Token(ctx, v, client.engine(), g)
 	var refusal *engine.Refusal
-	if errors.As(err, &refusal) && refusal.Reuse {
+	switch {
+	case errors.As(err, &refusal) && refusal.Reuse:
 		return answer{}, p.reused(r, client, g.ID, refusal)
-	}
-	if err != nil {
-		return answer{}, err
-	}
-	if g == nil { // the client's own tokens use up nothing
-		r.events = append(r.events, r.happened(EventToken, Success, "", client.ID))
-		return answer{json: tokens.Body}, nil
-	}
-	err = p.use(ctx, g, tokens, r.now)
-	if errors.Is(err, ErrSpent) || errors.Is(err, ErrConflict) {
+	case errors.Is(err, ErrSpent), errors.Is(err, ErrConflict):
 		// Someone was quicker with the same code or token: used twice.
 		return answer{}, p.reused(r, client, g.ID, engine.Refuse("invalid_grant", "It has been used already."))
+	case err != nil:
+		return answer{}, err
 	}
-	if err != nil {
-		return answer{}, fmt.Errorf("storing what the tokens used up: %w", err)
+	subject := "" // the client's own tokens are of nobody
+	if g != nil {
+		subject = g.Subject
 	}
-	r.events = append(r.events, r.happened(EventToken, Success, g.Subject, client.ID))
+	r.events = append(r.events, r.happened(EventToken, Success, subject, client.ID))
 	return answer{json: tokens.Body}, nil
+}
+
+// trade makes the tokens that a request of c asks for, and stores what they
+// use up of the grant that it names, nil if there is none. If someone was
+// quicker it returns ErrSpent or ErrConflict with the grant as it was.
+func (p *Provider) trade(ctx context.Context, r *request, v url.Values, c Client) (*engine.Grant, engine.Tokens, error) {
+	g, err := p.named(ctx, v, c)
+	if err != nil {
+		return nil, engine.Tokens{}, err
+	}
+	if !sameDetails(v.Get("authorization_details"), g) {
+		return g, engine.Tokens{}, engine.Refuse("invalid_authorization_details", "authorization_details can be no other here than those that were granted.")
+	}
+	tokens, err := p.engine.Token(ctx, v, c.engine(), g)
+	if err != nil || g == nil {
+		return g, tokens, err
+	}
+	if err := p.use(ctx, g, tokens, r.now); err != nil {
+		return g, engine.Tokens{}, fmt.Errorf("storing what the tokens used up: %w", err)
+	}
+	return g, tokens, nil
 }
 
 // named returns the grant that a code or a refresh token names, nil if there
@@ -84,29 +95,34 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 	if err != nil {
 		return nil, fmt.Errorf("reading the grant: %w", err)
 	}
-	_, stands, err := p.stands(ctx, g, c)
+	scopes := g.Scopes
+	if v.Get("grant_type") == "refresh_token" {
+		scopes = p.config.policy(c).Renews(g.Login.Proofs, g.wants(scopes), now())
+	}
+	u, stands, err := p.stands(ctx, g, c, scopes)
 	if err != nil {
 		return nil, err
 	}
-	e := g.engine()
-	if len(g.Claims.IDToken) > 0 && stands {
-		u, err := p.config.Directory.User(ctx, g.Subject)
-		if err != nil {
-			return nil, fmt.Errorf("reading the user: %w", err)
-		}
-		if e.Claims, err = u.named(g.Claims.IDToken); err != nil {
-			return nil, err
-		}
+	e, err := p.toldOf(ctx, g, c, u)
+	if err != nil {
+		return nil, err
 	}
+	e.Left = scopes
 	// What no longer stands answers as if revoked; its use is still noticed.
 	e.Revoked = e.Revoked || !stands
 	return e, nil
 }
 
-// stands reports whether what was true when g was given still is: its user,
-// who is returned, their account's epoch, their consent, and what is required
-// of the client. It is asked at each use (OA-6).
-func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, error) {
+// wants returns what g was given for, of its scopes these.
+func (g Grant) wants(scopes []string) authflow.Wants {
+	return authflow.Wants{Scopes: scopes, Resources: g.Resources, Details: typesOf(g.Details)}
+}
+
+// stands reports whether what was true when g was given still is, as far as it
+// is about these of its scopes: its user, who is returned, their account's
+// epoch, their consent, what is required of the client and what it may ask for.
+// It is asked at each use (OA-6).
+func (p *Provider) stands(ctx context.Context, g Grant, c Client, scopes []string) (User, bool, error) {
 	u, status, err := p.person(ctx, g.Subject, "")
 	if err != nil {
 		return User{}, false, err
@@ -114,9 +130,12 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if u.Subject == "" || u.Disabled || status.Stolen || epoch(u, status) != g.Login.Epoch {
 		return User{}, false, nil
 	}
-	types := typesOf(g.Details)
-	wants := authflow.Wants{Scopes: g.Claims.covered(g.Scopes), Details: types}
-	if !p.config.policy(c).Allows(g.Login.Proofs.Set(), wants) || !p.permits(c, types) {
+	if !c.mayAskFor(g.Resources) {
+		return User{}, false, nil
+	}
+	covered := c.covered(g.Claims, scopes)
+	wants := g.wants(covered)
+	if !p.config.policy(c).Allows(g.Login.Proofs.Set(), wants) || !p.permits(c, wants.Details) {
 		return User{}, false, nil
 	}
 	if c.FirstParty {
@@ -126,7 +145,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client) (User, bool, e
 	if err != nil {
 		return User{}, false, fmt.Errorf("reading the consent: %w", err)
 	}
-	return u, consent.covers(g.Claims.covered(g.Scopes)), nil
+	return u, consent.covers(covered), nil
 }
 
 // use stores what tokens used up. It is one conditional statement, and so a
@@ -143,6 +162,8 @@ func (p *Provider) use(ctx context.Context, g *engine.Grant, tokens engine.Token
 		return p.store.SpendCode(ctx, g.ID, 0, now, g.Ends)
 	case tokens.Rotate:
 		return p.store.RotateGrant(ctx, g.ID, g.Generation, now, idle)
+	case tokens.Again:
+		return nil
 	}
 	return errors.New("provider: tokens of nothing")
 }
@@ -172,15 +193,40 @@ func (p *Provider) reused(r *request, c Client, id string, refusal *engine.Refus
 	return refusal
 }
 
+// toldOf returns g as the engine knows it, with what c is told of its user, who
+// is the zero User if g no longer stands.
+func (p *Provider) toldOf(ctx context.Context, g Grant, c Client, u User) (e *engine.Grant, err error) {
+	e = g.engine()
+	if e.Subject, err = p.subjectFor(ctx, c, g.Subject); err != nil {
+		return nil, err
+	}
+	if e.SessionID, err = p.sidFor(ctx, c, g.SessionID); err != nil {
+		return nil, err
+	}
+	if u.Subject == "" {
+		return e, nil
+	}
+	if e.Claims, err = u.named(g.Claims.IDToken); err != nil {
+		return nil, err
+	}
+	extras, err := c.extras(u, inIDToken)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(e.Claims, extras)
+	e.AccessClaims, err = c.extras(u, inAccessToken)
+	return e, err
+}
+
 // engine returns g as the engine knows it: what its tokens say derives from
 // the recorded proofs.
 func (g Grant) engine() *engine.Grant {
 	return &engine.Grant{
 		ID: g.ID, Subject: g.Subject, ClientID: g.ClientID, SessionID: g.SessionID, Scopes: g.Scopes,
-		ACR: g.ACR, AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest(), Nonce: g.Nonce,
+		Resources: g.Resources, ACR: g.ACR, AMR: g.Login.Proofs.Set().Names(), AuthTime: g.Login.Proofs.Oldest(), Nonce: g.Nonce,
 		Code: g.Code, CodeExpires: g.CodeExpires, CodeSpent: !g.CodeSpent.IsZero(),
 		RedirectURI: g.RedirectURI, Challenge: g.Challenge, Details: json.RawMessage(g.Details),
-		Generation: g.Generation, Expires: g.Expires, Ends: g.Ends, Revoked: !g.Revoked.IsZero(),
+		Generation: g.Generation, Rotated: g.Rotated, Expires: g.Expires, Ends: g.Ends, Revoked: !g.Revoked.IsZero(),
 	}
 }
 

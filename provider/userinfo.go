@@ -15,7 +15,8 @@ import (
 )
 
 // userinfo is the userinfo endpoint (OpenID Connect Core section 5.3). It
-// reads and writes nothing.
+// reads and writes nothing. To a client that is registered for it the answer is
+// a JWT; refusals are as RFC 6750 has them all the same.
 func (p *Provider) userinfo(r *request) (answer, error) {
 	ctx := r.Context()
 	token, err := r.bearer()
@@ -27,8 +28,8 @@ func (p *Provider) userinfo(r *request) (answer, error) {
 	}
 	invalid := p.challenged(r, http.StatusUnauthorized, "invalid_token", "The access token is expired, revoked or not one.")
 	access, err := p.engine.Access(ctx, token, p.published)
-	if errors.Is(err, engine.ErrAccess) {
-		return invalid, nil
+	if errors.Is(err, engine.ErrAccess) || err == nil && !slices.Contains(access.Audience, p.config.Issuer) {
+		return invalid, nil // an API that was given it could come here with it
 	}
 	if err != nil {
 		return answer{}, fmt.Errorf("verifying an access token: %w", err)
@@ -48,23 +49,64 @@ func (p *Provider) userinfo(r *request) (answer, error) {
 		a.header["WWW-Authenticate"] += `, scope="openid"`
 		return a, nil
 	}
-	u, err := p.config.Directory.User(ctx, g.Subject)
-	if errors.Is(err, ErrNoUser) || err == nil && u.Disabled {
+	c, err := p.store.Client(ctx, g.ClientID)
+	if errors.Is(err, ErrNotFound) {
 		return invalid, nil
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("reading the user: %w", err)
+		return answer{}, fmt.Errorf("reading the client: %w", err)
 	}
-	claims, err := u.claims(access.Scopes)
+	u, ok, err := p.subjectNow(ctx, g, c, access.Scopes)
 	if err != nil {
 		return answer{}, err
 	}
-	named, err := u.named(g.Claims.UserInfo)
-	if err != nil {
+	if !ok {
+		return invalid, nil
+	}
+	claims, err1 := u.claims(access.Scopes)
+	named, err2 := u.named(g.Claims.UserInfo)
+	extras, err3 := c.extras(u, inUserinfo)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return answer{}, err
 	}
 	maps.Copy(claims, named)
-	return answer{json: claims}, nil
+	maps.Copy(claims, extras)
+	return p.told(ctx, g, c, claims)
+}
+
+// subjectNow returns the user of g, and whether c may hear of them still. Of a
+// client that is given more than it asked for, everything is looked at anew:
+// what it was registered for since may need a consent or a level that it has not.
+func (p *Provider) subjectNow(ctx context.Context, g Grant, c Client, scopes []string) (User, bool, error) {
+	if len(c.Claims) > 0 {
+		return p.stands(ctx, g, c, scopes)
+	}
+	u, err := p.config.Directory.User(ctx, g.Subject)
+	if errors.Is(err, ErrNoUser) {
+		return User{}, false, nil
+	}
+	if err != nil {
+		return User{}, false, fmt.Errorf("reading the user: %w", err)
+	}
+	return u, !u.Disabled, nil
+}
+
+// told answers with claims about the user of g in the form that c is registered
+// for.
+func (p *Provider) told(ctx context.Context, g Grant, c Client, claims map[string]any) (answer, error) {
+	sub, err := p.subjectFor(ctx, c, g.Subject)
+	if err != nil {
+		return answer{}, err
+	}
+	if c.UserinfoAlgorithm == "" {
+		claims["sub"] = sub
+		return answer{json: claims}, nil
+	}
+	jwt, err := p.engine.Userinfo(ctx, c.ID, c.UserinfoAlgorithm, sub, claims)
+	if err != nil {
+		return answer{}, fmt.Errorf("signing userinfo: %w", err)
+	}
+	return answer{data: []byte(jwt), kind: "application/jwt"}, nil
 }
 
 // bearer returns the access token of r: from the header or, of a POST, from
@@ -121,25 +163,45 @@ func (p *Provider) published(ctx context.Context, kid, alg string) (crypto.Publi
 }
 
 // hinted returns the subject of an id_token_hint. It has to be an ID token of
-// ours for this client, and may have expired; it authenticates nobody (OpenID
-// Connect Core section 3.1.2.1).
-func (p *Provider) hinted(ctx context.Context, hint, clientID string) (string, error) {
+// ours for c, and may have expired; it authenticates nobody (OpenID Connect Core
+// section 3.1.2.1). The subject is ours, whatever c knows the user by.
+func (p *Provider) hinted(ctx context.Context, hint string, c Client) (string, error) {
 	bad := engine.Refuse("invalid_request", "id_token_hint is no ID token of ours for this client.")
-	payload, err := engine.Verify(ctx, hint, "JWT", p.published)
-	if errors.Is(err, engine.ErrAccess) {
+	token, err := p.idToken(ctx, hint)
+	if errors.Is(err, engine.ErrAccess) || err == nil && token.Audience != c.ID {
 		return "", bad
 	}
 	if err != nil {
 		return "", fmt.Errorf("verifying id_token_hint: %w", err)
 	}
-	var c struct {
-		Issuer   string `json:"iss"`
-		Subject  string `json:"sub"`
-		Audience string `json:"aud"`
+	subject, ok, err := p.subjectOf(ctx, c, token.Subject)
+	if err != nil {
+		return "", err
 	}
-	if err := json.Unmarshal(payload, &c); err != nil ||
-		c.Issuer != p.config.Issuer || c.Audience != clientID || c.Subject == "" {
-		return "", bad
+	if !ok {
+		return "", bad // of a time when it knew its users by other names
 	}
-	return c.Subject, nil
+	return subject, nil
+}
+
+// An idToken is what an ID token of ours says.
+type idToken struct {
+	Issuer    string `json:"iss"`
+	Subject   string `json:"sub"`
+	Audience  string `json:"aud"`
+	SessionID string `json:"sid"`
+}
+
+// idToken reads an ID token of ours, expired or not, that a published key has
+// signed; engine.ErrAccess if it is none.
+func (p *Provider) idToken(ctx context.Context, token string) (idToken, error) {
+	payload, err := engine.Verify(ctx, token, "JWT", p.published)
+	if err != nil {
+		return idToken{}, err
+	}
+	var t idToken
+	if err := json.Unmarshal(payload, &t); err != nil || t.Issuer != p.config.Issuer || t.Audience == "" {
+		return idToken{}, engine.ErrAccess
+	}
+	return t, nil
 }

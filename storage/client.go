@@ -49,12 +49,41 @@ type registration struct {
 	Pushed                 bool     `json:"pushed,omitempty"`
 	Pairwise               bool     `json:"pairwise,omitempty"`
 	Sector                 string   `json:"sector,omitempty"`
+	Claims                 []extra  `json:"claims,omitempty"`
 	UserinfoAlgorithm      string   `json:"userinfo_algorithm,omitempty"`
 	Resources              []string `json:"resources,omitempty"`
 	DetailsTypes           []string `json:"details_types,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
 	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty"`
+}
+
+// An extra is a claim that a client is given without asking. Its value is JSON in
+// a text: as JSON in JSON, PostgreSQL would write it anew, and what has not
+// changed would look changed.
+type extra struct {
+	Name  string   `json:"name"`
+	From  string   `json:"from,omitempty"`
+	Value string   `json:"value,omitempty"`
+	In    []string `json:"in,omitempty"`
+}
+
+func newExtras(claims []provider.ExtraClaim) (all []extra) {
+	for _, c := range claims {
+		all = append(all, extra{c.Name, c.From, string(c.Value), c.In})
+	}
+	return all
+}
+
+func (r registration) extraClaims() (all []provider.ExtraClaim) {
+	for _, e := range r.Claims {
+		c := provider.ExtraClaim{Name: e.Name, From: e.From, In: e.In}
+		if e.Value != "" {
+			c.Value = []byte(e.Value)
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // TableName tells gorm the table.
@@ -84,6 +113,7 @@ func newClientRow(c provider.Client) *clientRow {
 			Pushed:                 c.Pushed,
 			Pairwise:               c.Pairwise,
 			Sector:                 c.Sector,
+			Claims:                 newExtras(c.Claims),
 			UserinfoAlgorithm:      c.UserinfoAlgorithm,
 			Resources:              c.Resources,
 			DetailsTypes:           c.DetailsTypes,
@@ -124,6 +154,7 @@ func (r clientRow) client() provider.Client {
 		Pushed:                 more.Pushed,
 		Pairwise:               more.Pairwise,
 		Sector:                 more.Sector,
+		Claims:                 more.extraClaims(),
 		UserinfoAlgorithm:      more.UserinfoAlgorithm,
 		Resources:              more.Resources,
 		DetailsTypes:           more.DetailsTypes,
@@ -232,6 +263,8 @@ func (d *DB) removeClient(ctx context.Context, id string) error {
 		d.write(ctx).Where("client_id = ?", id).Delete(&consentRow{}).Error,
 		d.write(ctx).Model(&grantRow{}).Where("client_id = ? AND revoked = 0", id).
 			Update("revoked", mark(time.Now())).Error,
+		d.write(ctx).Where("client_id = ?", id).Delete(&sessionClientRow{}).Error,
+		d.write(ctx).Where("client_id = ?", id).Delete(&logoutRow{}).Error,
 	)
 }
 

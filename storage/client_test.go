@@ -24,6 +24,11 @@ func newClient(id string) provider.Client {
 		Keys:             []byte(`{"keys":[]}`), KeysURI: "https://app.example/jwks", Pushed: true,
 		MaxAge: time.Hour, FactorMaxAge: 5 * time.Minute,
 		Pairwise: true, Sector: "app.example", UserinfoAlgorithm: "ES256",
+		Claims: []provider.ExtraClaim{
+			{Name: "groups"},
+			{Name: "login", From: "preferred_username", In: []string{"id_token", "access_token"}},
+			{Name: "https://app.example/claims", Value: []byte(`{"z": [1, 2.50, "<a>"],  "a": {"b": null}}`)}, // byte for byte
+		},
 		Resources:              []string{"https://api.example"},
 		DetailsTypes:           []string{"payment"},
 		PostLogoutRedirectURIs: []string{"https://app.example/bye"},

@@ -48,6 +48,9 @@ func open(t testing.TB, c storage.Config) *storage.DB {
 // ST-2
 func TestTheStoreKeepsItsPromises(t *testing.T) {
 	each(t, func(t *testing.T, d *storage.DB) {
+		for _, c := range storagetest.Clients() {
+			must(t, d.AddClient(t.Context(), c))
+		}
 		storagetest.TestStore(t, func(*testing.T) provider.Store { return d })
 		storagetest.TestFactorStore(t, func(*testing.T) mfa.Store { return d })
 	})

@@ -7,8 +7,8 @@
 //
 // Whatever can race is decided by one statement. A code, a recovery code, a
 // version, a generation is used up by an UPDATE whose WHERE says what must still
-// be so, and whose count of rows says who won. Nothing is read first and
-// written then, except under a lock.
+// be so, and whose count of rows says who won; an assertion by an INSERT under
+// its key. Nothing is read first and written then, except under a lock.
 //
 // What must be read before it can be written is locked by reading it: in a
 // transaction, Flow, Account and Misses take the row FOR UPDATE. An Account or
@@ -43,6 +43,20 @@
 // If the row went, a request that had read the session before could write it
 // back. Grants keep theirs for the same reason, and so that a refresh token used
 // twice is recognised.
+//
+// The key that pairwise subjects are made with lies open in its table, unlike
+// private keys. Whoever reads the database has the users, and with it learns
+// besides which of them a relying party means by a subject: that is little more.
+// Sealed, it would be lost with a sealing key that was taken out too early, and
+// every such relying party would know nobody any more, for good.
+//
+// Sessions end in one place, endSessions, and in one transaction with what hangs
+// on them: flows, grants, and the table logouts, from which clients are told.
+// Whoever ends a session, by whatever command, cannot forget them.
+//
+// Who was given something in a session stands in session_clients, because grants
+// may be swept long before their session. Its rows go with the session's, by the
+// one foreign key there is.
 //
 // Text from strangers may hold what PostgreSQL refuses in text: zero bytes,
 // invalid UTF-8. An ID like that is not found. A nonce and a challenge come back

@@ -13,12 +13,15 @@ func (d *DB) Read(ctx context.Context) *gorm.DB  { return d.read(ctx) }
 func (d *DB) Write(ctx context.Context) *gorm.DB { return d.write(ctx) }
 
 // Down undoes every migration.
-func (d *DB) Down(ctx context.Context) error {
+func (d *DB) Down(ctx context.Context) error { return d.DownTo(ctx, 0) }
+
+// DownTo undoes every migration after version.
+func (d *DB) DownTo(ctx context.Context, version int64) error {
 	p, err := d.goose()
 	if err != nil {
 		return err
 	}
-	_, err = p.DownTo(ctx, 0)
+	_, err = p.DownTo(ctx, version)
 	return err
 }
 
@@ -28,8 +31,9 @@ const Retries = retries
 // Rows are one of each row.
 func Rows() []any {
 	return []any{
-		&clientRow{}, &flowRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
-		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{},
+		&clientRow{}, &flowRow{}, &pushedRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
+		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{}, &assertionRow{},
+		&sessionClientRow{}, &logoutRow{},
 	}
 }
 
@@ -42,4 +46,9 @@ func SweepStatements(d *DB) (all []string) {
 		all = append(all, e.statement(d.engine))
 	}
 	return all
+}
+
+// AddLogout stores a Logout that expires at expires.
+func AddLogout(ctx context.Context, d *DB, id string, expires time.Time) error {
+	return d.write(ctx).Create(&logoutRow{ID: id, ClientID: "app", Subject: "anna", SessionID: id, Expires: stamp(expires)}).Error
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"gorm.io/gorm"
+
 	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/provider/authflow"
 )
@@ -16,6 +18,7 @@ type flowRow struct {
 	Request   string
 	ClientID  string
 	SessionID string
+	Pushed    []byte // empty: none
 	Subject   string
 	Epoch     string
 	Proofs    document[authflow.Proofs]
@@ -32,13 +35,14 @@ type flowRow struct {
 func (flowRow) TableName() string { return "flows" }
 
 func newFlowRow(f provider.Flow, version int64) *flowRow {
-	return &flowRow{
+	row := &flowRow{
 		ID:        f.ID,
 		Version:   version,
 		Browser:   f.Browser[:],
 		Request:   f.Request,
 		ClientID:  f.ClientID,
 		SessionID: f.Session,
+		Pushed:    []byte{},
 		Subject:   f.State.Login.Subject,
 		Epoch:     f.State.Login.Epoch,
 		Proofs:    document[authflow.Proofs]{f.State.Login.Proofs},
@@ -50,9 +54,15 @@ func newFlowRow(f provider.Flow, version int64) *flowRow {
 		Ending:    string(f.Ending),
 		Expires:   stamp(f.Expires),
 	}
+	if f.Pushed != (provider.Hash{}) {
+		row.Pushed = f.Pushed[:]
+	}
+	return row
 }
 
 func (r flowRow) flow() provider.Flow {
+	var pushed provider.Hash
+	copy(pushed[:], r.Pushed)
 	return provider.Flow{
 		ID:       r.ID,
 		Version:  r.Version,
@@ -60,6 +70,7 @@ func (r flowRow) flow() provider.Flow {
 		Request:  r.Request,
 		ClientID: r.ClientID,
 		Session:  r.SessionID,
+		Pushed:   pushed,
 		State: authflow.Flow{
 			Login:    authflow.Login{Subject: r.Subject, Epoch: r.Epoch, Proofs: r.Proofs.is},
 			Pinned:   r.Pinned,
@@ -107,4 +118,24 @@ func (d *DB) SaveFlow(ctx context.Context, f provider.Flow) error {
 		return fmt.Errorf("storage: save flow: %w", err)
 	}
 	return nil
+}
+
+// EndFlows ends the flows of one browser in which subject has proven something.
+func (d *DB) EndFlows(ctx context.Context, browser provider.Hash, subject string) error {
+	err := d.endFlows(ctx, "subject <> '' AND subject = ? AND browser = ?", subject, browser[:])
+	if err != nil {
+		return fmt.Errorf("storage: end flows: %w", err)
+	}
+	return nil
+}
+
+// endFlows ends the flows that are not over yet and fulfil a condition. Their
+// version grows, or who has read one would save it as if nothing had happened.
+func (d *DB) endFlows(ctx context.Context, where string, args ...any) error {
+	return d.write(ctx).Model(&flowRow{}).Where("ended = ?", false).Where(where, args...).
+		Updates(map[string]any{
+			"ended":   true,
+			"ending":  string(provider.EndDenied),
+			"version": gorm.Expr("version + 1"),
+		}).Error
 }

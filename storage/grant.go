@@ -19,6 +19,7 @@ type grantRow struct {
 	Epoch       string
 	Claims      *document[provider.AskedClaims] // nil: none
 	Details     *string                         // nil: none
+	Resources   *document[[]string]             // nil: none
 	Proofs      document[authflow.Proofs]
 	ACR         string
 	Requested   micros
@@ -30,6 +31,7 @@ type grantRow struct {
 	Challenge   []byte // what a client may choose freely is bytes; see text
 	Nonce       []byte
 	Generation  int64
+	Rotated     micros
 	Expires     micros
 	Ends        micros
 	Revoked     micros
@@ -47,9 +49,14 @@ func newGrantRow(g provider.Grant) *grantRow {
 	if g.Details != "" {
 		details = &g.Details
 	}
+	var resources *document[[]string]
+	if len(g.Resources) > 0 {
+		resources = &document[[]string]{g.Resources}
+	}
 	return &grantRow{
 		Claims:      claims,
 		Details:     details,
+		Resources:   resources,
 		ID:          g.ID,
 		Subject:     g.Subject,
 		ClientID:    g.ClientID,
@@ -67,6 +74,7 @@ func newGrantRow(g provider.Grant) *grantRow {
 		Challenge:   []byte(g.Challenge),
 		Nonce:       []byte(g.Nonce),
 		Generation:  g.Generation,
+		Rotated:     stamp(g.Rotated),
 		Expires:     stamp(g.Expires),
 		Ends:        stamp(g.Ends),
 		Revoked:     stamp(g.Revoked),
@@ -82,9 +90,14 @@ func (r grantRow) grant() provider.Grant {
 	if r.Details != nil {
 		details = *r.Details
 	}
+	var resources []string
+	if r.Resources != nil {
+		resources = r.Resources.is
+	}
 	return provider.Grant{
 		Claims:      claims,
 		Details:     details,
+		Resources:   resources,
 		ID:          r.ID,
 		Subject:     r.Subject,
 		ClientID:    r.ClientID,
@@ -101,30 +114,37 @@ func (r grantRow) grant() provider.Grant {
 		Challenge:   string(r.Challenge),
 		Nonce:       string(r.Nonce),
 		Generation:  r.Generation,
+		Rotated:     r.Rotated.time(),
 		Expires:     r.Expires.time(),
 		Ends:        r.Ends.time(),
 		Revoked:     r.Revoked.time(),
 	}
 }
 
-// CreateGrant stores g; provider.ErrConflict if its ID is taken.
+// CreateGrant stores g, and that its client is in its session;
+// provider.ErrConflict if its ID is taken.
 func (d *DB) CreateGrant(ctx context.Context, g provider.Grant) error {
 	if g.Login.Subject != g.Subject {
 		return fmt.Errorf("storage: create grant: it is %q's with a login of %q", g.Subject, g.Login.Subject)
 	}
-	err := settled(d.write(ctx).Create(newGrantRow(g)), provider.ErrConflict)
+	err := d.Atomically(ctx, func(ctx context.Context) error {
+		if err := settled(d.write(ctx).Create(newGrantRow(g)), provider.ErrConflict); err != nil {
+			return err
+		}
+		return d.join(ctx, g.SessionID, g.ClientID)
+	})
 	if err != nil {
 		return fmt.Errorf("storage: create grant: %w", err)
 	}
 	return nil
 }
 
-// Grant returns the grant, revoked or not.
+// Grant returns the grant, revoked or not. In a transaction it is locked.
 func (d *DB) Grant(ctx context.Context, id string) (provider.Grant, error) {
 	if !text(id) {
 		return provider.Grant{}, provider.ErrNotFound
 	}
-	row, err := take[grantRow](d.read(ctx), "id = ?", id)
+	row, err := take[grantRow](d.hold(ctx), "id = ?", id)
 	if err != nil {
 		return provider.Grant{}, fmt.Errorf("storage: grant: %w", err)
 	}
@@ -150,13 +170,14 @@ func (d *DB) SpendCode(ctx context.Context, id string, generation int64, now, ex
 	return nil
 }
 
-// RotateGrant sets the Generation to from+1, and Expires, if the Generation is
-// still from and the grant is not revoked; provider.ErrConflict otherwise.
+// RotateGrant sets the Generation to from+1, Rotated to now, and Expires, if
+// the Generation is still from and the grant is not revoked;
+// provider.ErrConflict otherwise.
 func (d *DB) RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error {
 	err := settled(d.write(ctx).Model(&grantRow{}).
 		Where("id = ? AND generation = ? AND revoked = 0", id, from).
-		Select("generation", "expires").
-		Updates(&grantRow{Generation: from + 1, Expires: stamp(expires)}),
+		Select("generation", "rotated", "expires").
+		Updates(&grantRow{Generation: from + 1, Rotated: mark(now), Expires: stamp(expires)}),
 		provider.ErrConflict)
 	if errors.Is(err, provider.ErrConflict) {
 		err = missing[grantRow](ctx, d, id, err)

@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -97,30 +99,96 @@ func (d *DB) Sessions(ctx context.Context, subject string) ([]provider.Session, 
 	return all, nil
 }
 
-// EndSession ends the session if it is subject's; provider.ErrNotFound if not.
+// EndSession ends the session if it is subject's, with all that hangs on it;
+// provider.ErrNotFound if not.
 func (d *DB) EndSession(ctx context.Context, subject, id string) error {
 	if !text(id) {
 		return provider.ErrNotFound
 	}
-	err := settled(d.write(ctx).Model(&sessionRow{}).
-		Where("id = ? AND subject = ? AND ended = ?", id, subject, false).
-		Update("ended", true), provider.ErrNotFound)
+	n, err := d.endSessions(ctx, subject, id)
+	if err == nil && n == 0 {
+		err = provider.ErrNotFound
+	}
 	if err != nil {
 		return fmt.Errorf("storage: end session: %w", err)
 	}
 	return nil
 }
 
-// EndSessions ends every session of subject.
+// EndSessions ends every session of subject, with all that hangs on them, and
+// every flow in which subject has proven something.
 func (d *DB) EndSessions(ctx context.Context, subject string) error {
-	// Several rows are locked, in no certain order: a deadlock is tried again.
 	err := d.Atomically(ctx, func(ctx context.Context) error {
-		return d.write(ctx).Model(&sessionRow{}).
-			Where("subject = ? AND ended = ?", subject, false).
-			Update("ended", true).Error
+		if err := d.endFlows(ctx, "subject <> '' AND subject = ?", subject); err != nil {
+			return err
+		}
+		_, err := d.endSessions(ctx, subject, "")
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("storage: end sessions: %w", err)
 	}
 	return nil
+}
+
+// endSessions ends the sessions of subject, or one, and returns how many. It is
+// the one place where sessions end. Flows are locked before sessions, as by the
+// step of a flow.
+func (d *DB) endSessions(ctx context.Context, subject, id string) (n int, err error) {
+	one, args := "", []any{subject, false}
+	if id != "" {
+		one, args = " AND id = ?", append(args, id)
+	}
+	err = d.Atomically(ctx, func(ctx context.Context) error {
+		err := d.endFlows(ctx, "session_id <> '' AND session_id IN (SELECT id FROM sessions WHERE subject = ? AND ended = ?"+one+")", args...)
+		if err != nil {
+			return err
+		}
+		var ended []sessionRow
+		err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}}}).
+			Where("subject = ? AND ended = ?"+one, args...).Update("ended", true).Error
+		if err != nil {
+			return err
+		}
+		n = len(ended)
+		for some := range slices.Chunk(ended, 500) {
+			if err := d.bereave(ctx, subject, some); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// bereave revokes the grants of sessions that have ended, and writes down which
+// clients are to be told.
+func (d *DB) bereave(ctx context.Context, subject string, ended []sessionRow) error {
+	now := time.Now()
+	ids := make([]string, len(ended))
+	for i, s := range ended {
+		ids[i] = s.ID
+	}
+	var in []sessionClientRow
+	if err := d.read(ctx).Where("session_id IN ?", ids).Order("session_id, client_id").Find(&in).Error; err != nil {
+		return err
+	}
+	if len(in) == 0 {
+		return nil
+	}
+	var clients []string
+	for _, r := range in {
+		clients = append(clients, r.ClientID)
+	}
+	slices.Sort(clients)
+	clients = slices.Compact(clients)
+	// OpenID Connect Back-Channel Logout section 2.7. What is offline goes on.
+	err := d.write(ctx).Model(&grantRow{}).
+		Where("client_id IN ? AND subject = ? AND session_id IN ? AND revoked = 0", clients, subject, ids).
+		Where(`CAST(scopes AS TEXT) NOT LIKE '%"offline!_access"%' ESCAPE '!'`).
+		Update("revoked", mark(now)).Error
+	if err != nil {
+		return err
+	}
+	return d.announce(ctx, subject, in, clients, now)
 }

@@ -18,9 +18,12 @@ type expiry struct {
 // sweep costs what it removes and not what is there.
 var expiries = []expiry{
 	{table: "flows", key: "id", where: "expires < @now"},
-	{table: "sessions", key: "id", where: "expires < @now"},
+	{table: "pushed_requests", key: "id", where: "kept < @now"},
+	{table: "sessions", key: "id", where: "expires < @now"}, // and with them their session_clients
+	{table: "logouts", key: "id", where: "expires < @now"},
 	// A grant is made with its code and no refresh token yet.
 	{table: "grants", key: "id", where: "expires < @now AND code_expires < @now"},
+	{table: "assertions", key: "key", where: "expires < @now"},
 	{table: "mfa_misses", key: "key", where: "expires < @now"},
 	// Sealed or not, a secret that nobody can ask for any more is not kept.
 	{table: "mfa_accounts", key: "subject", where: "pending_expires > 0 AND pending_expires < @now",

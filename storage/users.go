@@ -28,7 +28,8 @@ var (
 	// ErrTaken says that someone has this username, perhaps in another
 	// spelling.
 	ErrTaken = errors.New("storage: the username is taken")
-	// ErrClaims says that claims hold something that is not text.
+	// ErrClaims says that claims hold something that is not text, or an
+	// attribute under the name of another claim.
 	ErrClaims = errors.New("storage: the claims cannot be stored")
 )
 
@@ -271,7 +272,8 @@ func (n NewUser) row(now time.Time) (userRow, error) {
 }
 
 // checkClaims returns ErrClaims for what PostgreSQL would refuse, so that a
-// user who fits one database fits the other.
+// user who fits one database fits the other, and for attributes that nobody
+// would ever be told of.
 func checkClaims(c provider.Claims) error {
 	b, err := json.Marshal(c)
 	if err != nil {
@@ -279,6 +281,11 @@ func checkClaims(c provider.Claims) error {
 	}
 	if strings.Contains(strings.ReplaceAll(string(b), `\\`, ""), `\u0000`) {
 		return fmt.Errorf("%w: a zero byte", ErrClaims)
+	}
+	for name := range c.Attributes {
+		if name == "" || provider.StandardClaim(name) || provider.ReservedClaim(name) {
+			return fmt.Errorf("%w: an attribute called %q", ErrClaims, name)
+		}
 	}
 	return nil
 }

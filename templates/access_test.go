@@ -181,7 +181,7 @@ func TestReferencesHoldAndFocusIsOne(t *testing.T) {
 func TestEveryFormPostsAStep(t *testing.T) {
 	steps := map[string][]string{
 		"password": {"password", "switch", "cancel"}, "factor": {"otp", "cancel"}, "recovery": {"recovery", "cancel"},
-		"enrollstart": {"enroll", "cancel"}, "enroll": {"confirm", "cancel"}, "codes": {"saved"}, "consent": {"consent"},
+		"enrollstart": {"enroll", "cancel"}, "enroll": {"confirm", "cancel"}, "codes": {"saved"}, "consent": {"consent"}, "signout": {"sign-out"},
 		"account": {"end-session", "end-all", "revoke", "replace-factor", "new-codes", "sign-out"},
 	}
 	met := map[string]bool{}
@@ -222,6 +222,9 @@ func TestPagesNeedNoScriptAndNothingFromElsewhere(t *testing.T) {
 			for _, a := range n.Attr {
 				if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
 					t.Errorf("%s=%q", a.Key, a.Val)
+				}
+				if _, out := p.(SignedOut); out && n.Data == "iframe" && a.Key == "src" {
+					continue // an app's, to sign out there
 				}
 				if (a.Key == "src" || n.Data == "link" && a.Key == "href") && !strings.HasPrefix(a.Val, "/assets/") && !strings.HasPrefix(a.Val, "data:image/png;base64,") {
 					t.Errorf("%s is fetched", a.Val)
@@ -284,5 +287,39 @@ func TestAPinnedNameCannotBeChanged(t *testing.T) {
 	name := byID(doc, "username")
 	if _, ok := attr(name, "readonly"); !ok || !is(name, "value", "ada") || !is(name, "autocomplete", "username") {
 		t.Errorf("username is %v", name.Attr)
+	}
+}
+
+// OpenID Connect Front-Channel Logout section 3: frames of apps alone, which
+// cannot take the page away, and a way on that needs neither script nor waiting.
+func TestASignedOutPageShowsFramesAndLeadsOn(t *testing.T) {
+	s := newSet(t, Options{})
+	for uri, want := range map[string]string{
+		"https://app.example/?state=%20%22+x": "https://app.example/?state=%20%22+x",
+		"http://127.0.0.1:7/bye":              "http://127.0.0.1:7/bye",
+		"com.example.app:/bye":                "com.example.app:/bye",
+		"http://app.example/":                 "",
+		"javascript:alert(1)":                 "",
+		"data:text/html,x":                    "",
+		"//app.example/":                      "",
+		"":                                    "",
+	} {
+		doc := parse(t, render(t, s, "en", SignedOut{Frames: []string{uri, "https://other.example/out"}, ContinueURL: uri}))
+		links, frames := find(doc, "a"), find(doc, "iframe")
+		if want == "" && len(links) > 0 || want != "" && (len(links) != 1 || !is(links[0], "href", want)) {
+			t.Errorf("%s: %d links on, want one to %q", uri, len(links), want)
+		}
+		shown := 1
+		if strings.HasPrefix(want, "http") {
+			shown = 2
+		}
+		if len(frames) != shown || !is(frames[shown-1], "src", "https://other.example/out") {
+			t.Errorf("%s: %d frames, want %d", uri, len(frames), shown)
+		}
+		for _, f := range frames {
+			if !is(f, "sandbox", "allow-scripts allow-same-origin allow-forms") || !is(f, "hidden", "") {
+				t.Errorf("%s: a frame %v", uri, f.Attr)
+			}
+		}
 	}
 }

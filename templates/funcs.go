@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -25,6 +26,7 @@ import (
 //	asking APP                who asks: the app, or the brand for the account
 //	kind ENDED, fault ERROR   why, as part of the name of a text
 //	again APP                 where signing in can begin anew, or nothing
+//	frame URL, onward URL     if someone may be shown it, or taken there
 //	scope "scope"             what it gives, in words, and with detail
 //	activity A, device UA     in words
 //	ago TIME NOW, date TIME   in words
@@ -72,6 +74,8 @@ func (s *Set) funcs(l *locale) template.FuncMap {
 		},
 		"initial":  initial,
 		"again":    func(a App) string { return link(a.InitiateURL) },
+		"frame":    link,
+		"onward":   onward,
 		"kind":     func(p Ended) string { return string(p.kind()) },
 		"fault":    func(p Error) string { return string(p.fault()) },
 		"scope":    l.scope,
@@ -242,6 +246,16 @@ func groups(key string) []string {
 // of ours, so html/template can be told that it is safe.
 func image(png []byte) template.URL {
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png))
+}
+
+// onward lets through, besides what link does, the private-use schemes by which
+// apps on a device are opened (RFC 8252 section 7.1): they have a dot, which no
+// scheme has that could be a script.
+func onward(address string) template.URL {
+	if u, err := url.Parse(address); err == nil && strings.Contains(u.Scheme, ".") {
+		return template.URL(u.String())
+	}
+	return template.URL(link(address))
 }
 
 // otpauth lets the one scheme through that html/template does not know.

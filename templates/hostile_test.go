@@ -42,6 +42,7 @@ func pagesOf(name, host, user, scope, address string) []Page {
 		Enroll{flow, nil, "KEY", "otpauth://totp/" + url.QueryEscape(name), 6}, Codes{flow, []string{"CODE"}, "/codes", time.Time{}},
 		Consent{flow, []string{"openid", scope}}, Ended{app, EndedExpired, scope},
 		FormPost{app, "https://x.example/", []Field{{"state", scope}}}, Error{FaultCookies, app, scope},
+		SignOut{"/logout", app, user, scope, "/account", nil}, SignedOut{app, "/account", []string{address}, address},
 		Account{
 			Action: "/account", Username: user, Name: name, Notice: flow.Notice,
 			Sessions: []Session{{ID: scope, UserAgent: name, Address: host}, {ID: "2", This: true, UserAgent: user, Address: user}},
@@ -81,7 +82,7 @@ func TestHostileAddressesAreNoLinks(t *testing.T) {
 		flow := Flow{Action: bad, App: App{Name: "x", InitiateURL: bad}}
 		for _, p := range []Page{
 			Factor{flow, 6, bad}, Recovery{flow, bad}, Enroll{flow, []byte(bad), "KEY", bad, 6}, Codes{flow, nil, bad, time.Time{}},
-			Ended{flow.App, EndedExpired, ""}, Error{FaultCookies, flow.App, ""}, SignedOut{bad}, FormPost{flow.App, bad, []Field{{"state", bad}}},
+			Ended{flow.App, EndedExpired, ""}, Error{FaultCookies, flow.App, ""}, SignOut{bad, flow.App, bad, bad, bad, nil}, SignedOut{flow.App, bad, []string{bad}, bad}, FormPost{flow.App, bad, []Field{{"state", bad}}},
 		} {
 			judge(t, render(t, s, "en", p))
 		}
@@ -99,7 +100,12 @@ func judge(t *testing.T, page string) (doc *html.Node) {
 			if code := n.FirstChild; code == nil || code.Data != FormPostScript || len(n.Attr) > 0 {
 				t.Fatalf("a script in\n%s", page)
 			}
-		case "style", "iframe", "object", "embed", "base", "plaintext", "textarea", "foreignobject":
+		case "iframe":
+			// What an app is shown in to sign out: unseen, and it stays in there.
+			if src, _ := attr(n, "src"); !strings.HasPrefix(src, "http") || !is(n, "sandbox", "allow-scripts allow-same-origin allow-forms") || !is(n, "hidden", "") {
+				t.Fatalf("a frame %v in\n%s", n.Attr, page)
+			}
+		case "style", "object", "embed", "base", "plaintext", "textarea", "foreignobject":
 			t.Fatalf("%s in\n%s", n.Data, page)
 		}
 		for _, a := range n.Attr {

@@ -60,7 +60,7 @@ func skeleton(n *html.Node) string {
 			b.WriteString("<" + c.Data)
 			for _, a := range c.Attr {
 				b.WriteString(" " + a.Key)
-				if !slices.Contains([]string{"value", "href"}, a.Key) {
+				if !slices.Contains([]string{"value", "href", "src"}, a.Key) {
 					b.WriteString("=" + a.Val)
 				}
 			}

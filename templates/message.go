@@ -23,6 +23,7 @@ const (
 	SetupExpired     Text = "problem.setup_expired" // a pending secret is gone: begin again
 	OutOfStep        Text = "problem.out_of_step"   // that was another tab's or an older page's answer
 	ProveAgain       Text = "problem.prove_again"   // what was asked needs a fresh second factor
+	LogoutStays      Text = "problem.logout_stays"  // where an app wants its user sent after a logout is not registered
 )
 
 // What else there is to say.

@@ -119,6 +119,7 @@ const (
 	EndedDenied    Ending = "denied"    // may not sign in, or not to this app
 	EndedUnmet     Ending = "unmet"     // the app asks for more than this account can prove
 	EndedElsewhere Ending = "elsewhere" // began in another browser
+	EndedSignedOut Ending = "signedout" // the user has signed out, or was signed out, in the meantime
 )
 
 // Ended says that a flow is over and where to go: to App.InitiateURL, or back
@@ -136,6 +137,7 @@ const (
 	FaultBadRequest  Fault = "bad_request"
 	FaultClient      Fault = "client"   // unknown client_id
 	FaultRedirect    Fault = "redirect" // redirect_uri not registered
+	FaultStale       Fault = "stale"    // request_uri that opens nothing, any more or at all
 	FaultNotFound    Fault = "not_found"
 	FaultMethod      Fault = "method" // method not allowed
 	FaultTooLarge    Fault = "too_large"
@@ -197,9 +199,23 @@ type Activity struct {
 	Address string
 }
 
-// SignedOut says that the browser is signed out.
+// SignOut asks whether someone wants to sign out: step=sign-out, with a field
+// session.
+type SignOut struct {
+	Action   string
+	App      App // that asks for it; the zero App: nobody knows
+	Username string
+	Session  string   // that is to end
+	StayURL  string   // where a no leads; empty: not offered
+	Problem  *Message // such as LogoutStays
+}
+
+// SignedOut says that the browser is signed out, and takes it on.
 type SignedOut struct {
-	SignInURL string // empty: not offered
+	App         App      // that asked for it: signing in there anew is offered; the zero App: none
+	SignInURL   string   // without an App.InitiateURL; empty: not offered
+	Frames      []string // addresses of apps that sign out when they are shown, unseen
+	ContinueURL string   // where the browser goes on to by itself; empty: nowhere
 }
 
 func (Password) file() string    { return "password" }
@@ -213,6 +229,7 @@ func (FormPost) file() string    { return "formpost" }
 func (Ended) file() string       { return "ended" }
 func (Error) file() string       { return "error" }
 func (Account) file() string     { return "account" }
+func (SignOut) file() string     { return "signout" }
 func (SignedOut) file() string   { return "signedout" }
 
 func (p Password) title() Message {
@@ -230,6 +247,7 @@ func (p FormPost) title() Message {
 	return Message{Text: "formpost.title", Name: p.App.label()}
 }
 func (Account) title() Message   { return Message{Text: "account.title"} }
+func (SignOut) title() Message   { return Message{Text: "signout.title"} }
 func (SignedOut) title() Message { return Message{Text: "signedout.title"} }
 func (p EnrollStart) title() Message {
 	if p.Replace {
@@ -245,11 +263,12 @@ func (a Account) messages() (p, n *Message) { return a.Problem, a.Notice }
 func (FormPost) messages() (p, n *Message)  { return nil, nil }
 func (Ended) messages() (p, n *Message)     { return nil, nil }
 func (Error) messages() (p, n *Message)     { return nil, nil }
+func (s SignOut) messages() (p, n *Message) { return s.Problem, nil }
 func (SignedOut) messages() (p, n *Message) { return nil, nil }
 
 func (p Ended) kind() Ending {
 	switch p.Kind {
-	case EndedExpired, EndedUsed, EndedCancelled, EndedSpent, EndedChanged, EndedReset, EndedUnmet, EndedElsewhere:
+	case EndedExpired, EndedUsed, EndedCancelled, EndedSpent, EndedChanged, EndedReset, EndedUnmet, EndedElsewhere, EndedSignedOut:
 		return p.Kind
 	}
 	return EndedDenied
@@ -257,7 +276,7 @@ func (p Ended) kind() Ending {
 
 func (p Error) fault() Fault {
 	switch p.Fault {
-	case FaultBadRequest, FaultClient, FaultRedirect, FaultNotFound, FaultMethod, FaultTooLarge,
+	case FaultBadRequest, FaultClient, FaultRedirect, FaultStale, FaultNotFound, FaultMethod, FaultTooLarge,
 		FaultCrossOrigin, FaultCookies, FaultBusy:
 		return p.Fault
 	}

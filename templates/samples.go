@@ -27,6 +27,7 @@ func samples() []sample {
 	why.Why, sure.Why = &Why{[]string{"groups", "transfer"}}, &Why{}
 	pay.Why, pay.Details = &Why{[]string{"transfer"}}, []string{"Pay 1,250.00 EUR", "to Lovelace Engines, DE02 1203 0000 0000 2020 51"}
 	const uri = "otpauth://totp/Sallyport:ada.lovelace?issuer=Sallyport&secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+	frames := []string{"https://wiki.northwind.example/out?iss=https%3A%2F%2Fid.example&sid=s1", "http://localhost:8090/out?iss=x&sid=s1"}
 	key := Enroll{flow, []byte("\x89PNG\r\n\x1a\n"), "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", uri, 6}
 	wrong := key
 	wrong.Problem = &Message{Text: ClockBehind, Wait: 4 * time.Minute}
@@ -81,10 +82,13 @@ func samples() []sample {
 		{"ended-denied", Ended{App{}, EndedDenied, "c7k2m9x4"}},
 		{"ended-unmet", Ended{far, EndedUnmet, "c7k2m9x4"}},
 		{"ended-elsewhere", Ended{wiki, EndedElsewhere, ""}},
+		{"ended-signedout", Ended{wiki, EndedSignedOut, ""}},
 		{"error", Error{FaultInternal, App{}, "c7k2m9x4"}},
 		{"error-bad-request", Error{FaultBadRequest, far, "c7k2m9x4"}},
 		{"error-client", Error{FaultClient, App{}, "c7k2m9x4"}},
 		{"error-redirect", Error{FaultRedirect, App{}, "c7k2m9x4"}},
+		{"error-stale", Error{FaultStale, wiki, "c7k2m9x4"}},
+		{"error-stale-bare", Error{FaultStale, App{Name: "Northwind Wiki"}, "c7k2m9x4"}},
 		{"error-not-found", Error{FaultNotFound, App{}, ""}},
 		{"error-method", Error{FaultMethod, App{}, "c7k2m9x4"}},
 		{"error-too-large", Error{FaultTooLarge, App{}, "c7k2m9x4"}},
@@ -97,7 +101,14 @@ func samples() []sample {
 			Sessions: []Session{{ID: "s1", This: true, Created: now, Used: now}},
 			Problem:  &Message{Text: ProveAgain},
 		}},
-		{"signedout", SignedOut{"/account"}},
+		{"signout", SignOut{"/logout/confirm?x=1", wiki, "ada.lovelace", "s1", "/account", nil}},
+		{"signout-stays", SignOut{"/logout/confirm", far, "ada.lovelace", "s1", "/account", &Message{Text: LogoutStays}}},
+		{"signout-nobody", SignOut{Action: "/logout/confirm", Session: "s1"}},
+		{"signedout", SignedOut{SignInURL: "/account"}},
+		{"signedout-app", SignedOut{App: wiki, SignInURL: "/account"}},
+		{"signedout-far", SignedOut{App: far, SignInURL: "/account"}},
+		{"signedout-frames", SignedOut{wiki, "/account", frames, "https://wiki.northwind.example/?state=a%20b&x=%22"}},
+		{"signedout-device", SignedOut{App{Name: "Northwind Phone", Host: "example.northwind.phone"}, "", frames[:1], "example.northwind.phone:/bye"}},
 		{"signedout-bare", SignedOut{}},
 	}
 }

@@ -94,7 +94,7 @@ func TestPagesAreRenderedSideBySide(t *testing.T) {
 func TestZeroPagesRender(t *testing.T) {
 	s := newSet(t, Options{})
 	for _, p := range []Page{
-		Password{}, Factor{}, Recovery{}, EnrollStart{}, Enroll{}, Codes{}, Consent{}, FormPost{}, Ended{}, Error{}, Account{}, SignedOut{},
+		Password{}, Factor{}, Recovery{}, EnrollStart{}, Enroll{}, Codes{}, Consent{}, FormPost{}, Ended{}, Error{}, Account{}, SignOut{}, SignedOut{},
 	} {
 		render(t, s, "", p)
 	}

@@ -89,7 +89,7 @@ func TestUsersSeeAndEndTheirSessions(t *testing.T) {
 		other.open(s.app.request("prompt", "none"))
 		other.refused(s.app, "login_required")
 		half.submit("consent", "decision", "allow")
-		half.at("password", http.StatusOK)
+		half.ended("signedout")
 		third.open(s.app.request("prompt", "none"))
 		s.app.callback(third.page)
 

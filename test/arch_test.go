@@ -24,14 +24,16 @@ const layers = `
 provider/authflow:
 templates:
 provider/internal/engine: provider/authflow
-provider:                 provider/authflow provider/internal/engine templates
+provider/internal/fetch:
+provider:                 provider/authflow provider/internal/engine provider/internal/fetch templates
 mfa:                      provider/authflow
+mfa/stepup:
 storage/password:
 storage:                  mfa provider provider/authflow storage/password
 storage/storagetest:      mfa provider provider/authflow
 cmd/idp/internal/certtest:
 cmd/idp/internal/config:  provider provider/authflow storage/password
-cmd/idp/internal/demoapp:
+cmd/idp/internal/demoapp: mfa/stepup
 cmd/idp/internal/notify:  cmd/idp/internal/config provider
 cmd/idp/internal/notify/smtptest:
 cmd/idp/internal/server:
@@ -46,7 +48,9 @@ const walls = `
 provider/authflow:        * net/http database/sql
 templates:                * net/http database/sql
 mfa:                      net/http database/sql gorm.io/ github.com/ory/
+mfa/stepup:               gorm.io/ github.com/ory/ github.com/sallyport-id/
 provider/internal/engine: gorm.io/
+provider/internal/fetch:  database/sql gorm.io/ github.com/ory/
 provider:                 gorm.io/
 storage/password:         net/http database/sql gorm.io/ github.com/ory/
 cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
@@ -56,7 +60,9 @@ cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
 // fenced in.
 const owners = `
 github.com/ory/:         provider/internal/engine
-github.com/go-jose/:     provider provider/internal/engine
+github.com/go-jose/:     mfa/stepup provider provider/internal/engine
+code.dny.dev/ssrf:       provider/internal/fetch
+github.com/santhosh-tekuri/: provider
 gorm.io/:                storage
 github.com/glebarez/:    storage
 github.com/pressly/:     storage
@@ -67,8 +73,17 @@ go.yaml.in/:             cmd/idp/internal/config
 flag:                    cmd/idp
 `
 
+// judges are relying parties and browsers of others that the tests in test
+// alone may import. No package of ours reaches them, so that nobody who builds
+// us builds them.
+const judges = `
+github.com/zitadel/:
+github.com/chromedp/:
+github.com/makiuchi-d/:
+`
+
 // A listed is a package as go list sees it.
-type listed struct{ imports, deps []string }
+type listed struct{ imports, deps, tests []string }
 
 func TestThePackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 	packages := list(t)
@@ -101,6 +116,20 @@ func TestNoPackageReachesBeyondItsWalls(t *testing.T) {
 					t.Errorf("%s reaches %s", pkg, dep)
 				}
 			}
+		}
+	}
+	for judge := range table(t, judges) {
+		for pkg, is := range packages {
+			used := is.deps
+			if pkg != "test" {
+				used = slices.Concat(is.deps, is.tests)
+			}
+			if slices.ContainsFunc(used, func(dep string) bool { return under(dep, judge) }) {
+				t.Errorf("%s reaches %s, which is for the tests in test alone", pkg, judge)
+			}
+		}
+		if !slices.ContainsFunc(packages["test"].tests, func(dep string) bool { return under(dep, judge) }) {
+			t.Errorf("%s judges nothing", judge)
 		}
 	}
 	for outside, owners := range table(t, owners) {
@@ -232,7 +261,7 @@ func typeName(file *ast.File, e ast.Expr) string {
 // list returns every package of the module by its path in it.
 func list(t *testing.T) map[string]listed {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}}`, "./...")
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}};{{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
@@ -241,7 +270,7 @@ func list(t *testing.T) map[string]listed {
 	all := map[string]listed{}
 	for line := range strings.Lines(string(out)) {
 		col := strings.Split(strings.TrimSpace(line), ";")
-		all[strings.TrimPrefix(col[0], module+"/")] = listed{strings.Fields(col[1]), strings.Fields(col[2])}
+		all[strings.TrimPrefix(col[0], module+"/")] = listed{strings.Fields(col[1]), strings.Fields(col[2]), strings.Fields(col[3])}
 	}
 	if len(all) < 10 {
 		t.Fatalf("only %d packages were found", len(all))

@@ -157,6 +157,7 @@ func TestThirtyWrongCodesInARowMarkThePasswordAsStolen(t *testing.T) {
 		s := newStage(t, dsn, plan{provider: func(c *provider.Config) {
 			c.Lifetimes.Session, c.Lifetimes.Idle = 30*24*time.Hour, 30*24*time.Hour
 		}})
+		s.register(leaving())
 		s.app.config.Scopes = append(s.app.config.Scopes, "offline_access")
 		phone := s.ready("alice")
 		owner := s.browser
@@ -177,7 +178,12 @@ func TestThirtyWrongCodesInARowMarkThePasswordAsStolen(t *testing.T) {
 			}
 		}
 		thief.ended("reset")
+		thief.open(thief.page.url.String())
+		thief.ended("reset")
 		s.heard(provider.NoticeStolen)
+		if got := s.untold(); len(got) != 1 { // OA-12
+			t.Errorf("clients are told of %v", got)
+		}
 		same(t, "stolen in the audit trail", s.audit("alice", provider.EventStolen), []string{"password-stolen success"})
 		if got := s.sessions("alice"); len(got) > 0 {
 			t.Errorf("sessions live on: %+v", got)

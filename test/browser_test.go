@@ -89,6 +89,7 @@ func (b *browser) open(u string) *page {
 		b.t.Fatal(err)
 	}
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Accept", "text/html")
 	r.Header.Set("Accept-Language", "en")
 	return b.do(r)
 }

@@ -144,10 +144,11 @@ func poll(t *testing.T, ctx context.Context, what string, yes func() bool) {
 	}
 }
 
-// oathtool returns the code of a secret as a program of others computes it.
-func oathtool(t *testing.T, secret string) string {
+// oathtool returns the code of a secret at a time as a program of others
+// computes it.
+func oathtool(t *testing.T, secret string, at time.Time) string {
 	t.Helper()
-	out, err := exec.Command("oathtool", "--totp", "-b", secret).Output()
+	out, err := exec.Command("oathtool", "--totp", "-b", "--now", at.UTC().Format("2006-01-02 15:04:05 UTC"), secret).Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		t.Fatalf("oathtool: %v: %s", err, exit.Stderr)
 	}

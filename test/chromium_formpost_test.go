@@ -39,7 +39,7 @@ func TestBrowserPostsAnAnswerWithAndWithoutItsScript(t *testing.T) {
 	request := at + "/authorize?" + v.Encode()
 	arrived := func(b *tab) {
 		t.Helper()
-		poll(t, ctx, "the app", func() bool { return b.at().Path == "/cb" })
+		poll(t, ctx, "the app", func() bool { return b.path() == "/cb" })
 		b.on("App", `POST with "kept=1", login_required the app's state.`)
 		b.clean()
 	}

@@ -83,7 +83,7 @@ func newTab(t *testing.T, ctx context.Context) *tab {
 	b.ctx = ctx
 
 	err := chromedp.Listen(ctx, b.listen)
-	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.scripts(false)
 	call(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	call(b, accessibility.Enable, cdp.Empty{})
 	call(b, audits.Enable, cdp.Empty{})
@@ -98,6 +98,12 @@ func newTab(t *testing.T, ctx context.Context) *tab {
 	}
 	b.look(b.wide, "light")
 	return b
+}
+
+// scripts lets scripts run, or not.
+func (b *tab) scripts(run bool) {
+	b.t.Helper()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !run})
 }
 
 // call sends the browser a command.
@@ -264,6 +270,20 @@ func (b *tab) at() *url.URL {
 		b.t.Fatal(err)
 	}
 	return u
+}
+
+// path returns the path of the page; empty while the browser is on its way from
+// one page to another by itself, when it has none that could be asked.
+func (b *tab) path() string {
+	h, err := chromedp.Call(b.ctx, cdppage.GetNavigationHistory, cdp.Empty{})
+	if err != nil {
+		return ""
+	}
+	u, err := url.Parse(h.Entries[h.CurrentIndex].URL)
+	if err != nil {
+		return ""
+	}
+	return u.Path
 }
 
 // arrive does something that leads to another page, and returns the status of

@@ -19,6 +19,7 @@ type visit struct {
 	secret string   // of the authenticator, from the QR code
 	codes  []string // for recovery, not used yet
 	used   string   // the last one-time code
+	step   int64    // of that code, in half minutes
 }
 
 // The whole of the demo in a browser, from the first login to a recovery code,
@@ -28,7 +29,7 @@ func TestBrowserWalksTheDemo(t *testing.T) {
 	if err := os.RemoveAll(screenshots); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	bin, dir, port := build(t), t.TempDir(), vacant(t)
 	if *updateImages {
@@ -39,6 +40,7 @@ func TestBrowserWalksTheDemo(t *testing.T) {
 
 	first := v.firstLogin()
 	v.goesBack()
+	v.sendsMoney(true)
 
 	d.stop()
 	v.demo = startDemo(t, ctx, bin, dir, port)
@@ -58,6 +60,10 @@ func TestBrowserWalksTheDemo(t *testing.T) {
 	if recovered.AuthTime <= first.AuthTime || last.AuthTime <= recovered.AuthTime {
 		t.Errorf("auth_time %d, %d, %d does not rise", first.AuthTime, recovered.AuthTime, last.AuthTime)
 	}
+	// Where scripts run there are none to run: the policy names no source of any.
+	v.scripts(true)
+	v.sendsMoney(false)
+	v.scripts(false)
 	v.errors()
 
 	v.demo.stop()
@@ -136,17 +142,16 @@ func (v *visit) scan() string {
 	return secret
 }
 
-// code types the code that the authenticator shows, once it is another one than
-// was used before.
+// code types the code that the authenticator shows, or the next one if that was
+// used before. The provider takes a code half a minute early, and no earlier.
 func (v *visit) code() {
 	v.t.Helper()
-	code := ""
-	poll(v.t, v.ctx, "a new code", func() bool {
-		code = oathtool(v.t, v.secret)
-		return code != v.used
-	})
-	v.fill("Code", code)
-	v.used = code
+	const half = 30
+	now := func() int64 { return time.Now().Unix() / half }
+	poll(v.t, v.ctx, "a new code", func() bool { return v.step <= now() })
+	v.step = max(v.step+1, now())
+	v.used = oathtool(v.t, v.secret, time.Unix(v.step*half, 0))
+	v.fill("Code", v.used)
 }
 
 // saveCodes keeps the recovery codes, from the file and as they are shown.
@@ -210,6 +215,54 @@ func (v *visit) goesBack() {
 	v.back()
 	v.on("You have already been here")
 	v.inspect("ended-used")
+}
+
+// sendsMoney fills the form in wrong and right, approves what it is shown, and
+// has sent it once. The bank forgets its accounts when the demo ends.
+func (v *visit) sendsMoney(drawn bool) {
+	v.t.Helper()
+	inspect, illustrate := v.inspect, v.illustrate
+	if !drawn {
+		inspect, illustrate = func(string) {}, func(string) {}
+	}
+	v.open(v.demo.app)
+	v.on("Send money", "1000.00 EUR of play money", "Nothing has been sent yet.")
+	v.fill("Amount in EUR", "much")
+	v.fill("To", "Grace Hopper")
+	if status := v.press("Send money"); status != 422 {
+		v.t.Errorf("a wrong amount: status %d", status)
+	}
+	v.complains("Amount in EUR", "Enter an amount")
+	inspect("sendmoney-wrong")
+	v.fill("Amount in EUR", "20")
+	v.press("Send money")
+
+	v.on("Enter your code", "wants to be sure it’s you before this: Send money", "Pay 20.00 EUR", "to Grace Hopper")
+	illustrate("sendmoney")
+	inspect("sendmoney-factor")
+	v.code()
+	v.press("Continue")
+	v.on("Allow Demo app?", "Pay 20.00 EUR", "to Grace Hopper")
+	inspect("sendmoney-consent")
+	v.press("Allow")
+
+	v.on("20.00 EUR sent to Grace Hopper", "980.00 EUR left", "What just happened", "insufficient_scope", "amr pwd otp", "acr mfa")
+	if at := v.at(); at.String() != v.demo.app+"/sent" {
+		v.t.Errorf("at %s", at)
+	}
+	illustrate("sent")
+	inspect("sendmoney-sent")
+	v.open(v.demo.app + "/sent")
+	v.follow("Back to the app")
+	v.on("Your transfers", "980.00 EUR of play money", "Grace Hopper 20.00 EUR")
+	inspect("sendmoney-app")
+
+	v.fill("Amount in EUR", "20")
+	v.fill("To", "Mallory")
+	v.press("Send money")
+	v.on("Enter your code", "to Mallory")
+	v.press("Cancel")
+	v.on("Hello, Ada Byron", "You did not approve it, and nothing was sent.", "980.00 EUR of play money")
 }
 
 // silentLogin needs no page: the provider still knows the browser, the app,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/sallyport-id/sallyport/provider"
 )
@@ -96,6 +97,18 @@ func TestEachEndpointIsOneTransaction(t *testing.T) {
 		exactly("revoking it once more", 0, func() { s.giveBack(appClient, first) })
 		exactly("introspecting it", 0, func() { s.inspect(access) })
 
+		// An assertion is used up by a commit of its own, and by none if it is wrong.
+		s.register(keyed("keyed", jwks(t, theKeys()["ES256"].jwk(t))))
+		by := func(path string, v url.Values) func() {
+			return func() { ask(t, s, send(t, path, both(asking[path], v))) }
+		}
+		right := proof(t, "keyed")
+		exactly("a service's token, by a secret", 0, by("/token", values("client_id", "api", "client_secret", appSecret)))
+		exactly("a service's token, by an assertion", 1, by("/token", right))
+		exactly("introspecting, by an assertion", 1, by("/introspect", proof(t, "keyed")))
+		exactly("an assertion once more", 0, by("/token", right))
+		exactly("a wrong assertion", 0, by("/token", proof(t, "nobody")))
+
 		// A silent re-login: 1.
 		exactly("authorize, signed in", 1, func() { b.open(issuer + "/authorize?" + v.Encode()) })
 		if b.page.url.Host != "app.example" || !b.page.url.Query().Has("code") {
@@ -112,6 +125,28 @@ func TestEachEndpointIsOneTransaction(t *testing.T) {
 		}
 		exactly("account", 0, func() { b.open(issuer + "/account") })
 		at("account")
+
+		// Logging out: 1, with all whom that is to be told.
+		s.register(leaving())
+		out := issuer + "/logout?" + values("id_token_hint", live.text(t, "id_token")).Encode()
+		exactly("asking to log out", 0, func() { b.open(issuer + "/logout") })
+		exactly("logging out", 1, func() { b.open(out) })
+		if len(s.untold()) != 1 {
+			t.Errorf("at %s", b.page.text())
+		}
+		exactly("logging out once more", 0, func() { b.open(out) })
+		exactly("looking for who is to be told", 1, func() {
+			_, err := s.db.ClaimLogouts(t.Context(), now(), now().Add(time.Hour), 10)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		exactly("looking where nobody is", 0, func() {
+			_, err := s.db.ClaimLogouts(t.Context(), now(), now().Add(time.Hour), 10)
+			if err != nil {
+				t.Error(err)
+			}
+		})
 
 		// A service's token is nobody's, and nothing is kept of it.
 		s.register(provider.Client{ID: "service", Type: provider.Service, Secrets: []provider.Hash{hash(appSecret)},

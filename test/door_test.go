@@ -48,12 +48,15 @@ GET /account                                | →flow             | →flow     
 GET /account/factor                         | →/account         | →/account          | →/account          | →/account         | →/account          | 200 enrol          | →/account          | 200 enrol         | →/account
 GET /account/codes                          | →/account         | →/account          | →/account          | →/account         | →/account          | 200 codes          | →/account          | 200 codes         | →/account
 GET /account/codes.txt                      | →/account         | →/account          | →/account          | →/account         | →/account          | 200                | →/account          | 200               | →/account
+GET /logout                                 | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | 200 signout        | 200 signout        | 200 signout        | 200 signout       | 200 signout
+GET /logout hinted                          | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | 200 signedout-!    | 200 signedout-!    | 200 signedout-!    | 200 signedout-!   | 200 signedout-!
 OPTIONS /.well-known/openid-configuration   | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 OPTIONS /.well-known/oauth-authorization-server | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 OPTIONS /jwks.json                          | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 OPTIONS /token                              | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 OPTIONS /userinfo                           | 204               | 204                | 204                | 204               | 204                | 204                | 204                | 204               | 204
 POST /authorize                             | →/authorize       | →/authorize        | →/authorize        | →/authorize       | →/authorize        | →/authorize        | →/authorize        | →/authorize       | →/authorize
+POST /par                                   | 201               | 201                | 201                | 201               | 201                | 201                | 201                | 201               | 201
 POST /token                                 | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant  | 400 invalid_grant | 400 invalid_grant
 POST /revoke                                | 200               | 200                | 200                | 200               | 200                | 200                | 200                | 200               | 200
 POST /introspect                            | 200               | 200                | 200                | 200               | 200                | 200                | 200                | 200               | 200
@@ -79,6 +82,9 @@ POST /account new-codes                     | →/account         | →/account 
 POST /account unknown                       | →/account         | →/account          | →/account          | →/account         | →/account          | →/account          | →/account          | →/account         | →/account
 POST /account/factor confirm                | →/account         | →/account          | →/account          | →/account         | →/account          | →/account/codes+!  | →/account          | →/account/codes+! | →/account
 POST /account/codes saved                   | →/account         | →/account          | →/account          | →/account         | →/account          | →/account!         | →/account          | →/account!        | →/account
+POST /logout                                | →/logout          | →/logout           | →/logout           | →/logout          | →/logout           | →/logout           | →/logout           | →/logout          | →/logout
+POST /logout/confirm sign-out               | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | 200 signedout-!    | 200 signedout-!    | 200 signedout-!    | 200 signedout-!   | 200 signedout-!
+POST /logout/confirm unknown                | 200 signedout     | 200 signedout      | 200 signedout      | 200 signedout     | →/logout           | →/logout           | →/logout           | →/logout          | →/logout
 `
 
 // A visitor is someone in one of the columns.
@@ -247,8 +253,12 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 		v.do(post(c.t, issuer+"/account", url.Values{"step": {"new-codes"}}))
 	}
 	if method == http.MethodGet {
-		if path == "/authorize" {
+		switch {
+		case path == "/authorize":
 			path += "?" + authorization().Encode()
+		case step == "hinted":
+			// An ID token that v was given, if v is signed in.
+			path += "?" + url.Values{"id_token_hint": {hintOf(c.t, "first", v.subject(), c.sessionOf(v))}}.Encode()
 		}
 		r := get(c.t, path, "Cookie", v.cookies(), "Sec-Fetch-Site", "cross-site")
 		return c.bearing(r, v)
@@ -260,7 +270,7 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 	}
 	form := url.Values{"step": {step}}
 	switch {
-	case path == "/authorize":
+	case path == "/authorize", path == "/par":
 		form = authorization()
 	case path == "/token":
 		form = exchange(v.flow)
@@ -281,6 +291,8 @@ func (c *corridor) knock(row string, v *visitor) *http.Request {
 		form.Set("decision", "allow")
 	case step == "revoke":
 		form.Set("client", "low")
+	case path == "/logout/confirm":
+		form.Set("session", c.sessionOf(v))
 	case step == "end-session":
 		form.Set("id", c.sessionOf(v))
 	}
@@ -292,7 +304,7 @@ func (c *corridor) bearing(r *http.Request, v *visitor) *http.Request {
 	switch r.URL.Path {
 	case "/userinfo":
 		r.Header.Set("Authorization", "Bearer "+v.cookieValue())
-	case "/token", "/revoke":
+	case "/par", "/token", "/revoke":
 		r.Header.Set("Authorization", basic("app", appSecret))
 	case "/introspect":
 		r.Header.Set("Authorization", basic("api", appSecret))

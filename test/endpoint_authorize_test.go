@@ -130,7 +130,7 @@ func mustParse(t *testing.T, q string) url.Values {
 func TestTheRedirectURIIsComparedExactly(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
 		s := newStage(t, dsn)
-		registered := []string{"http://127.0.0.1/cb", "http://[::1]:7/cb?a=b", "https://127.0.0.1/tls", "com.example.app:/cb", "http://localhost/cb"}
+		registered := []string{"http://127.0.0.1/cb", "http://[::1]:7/cb?a=b", "https://127.0.0.1/tls", "com.example.app:/cb", "http://localhost/cb", "http://user@127.0.0.1/user"}
 		s.register(provider.Client{ID: "native", Type: provider.Native, RedirectURIs: registered})
 		s.register(provider.Client{ID: "web", Type: provider.Web, Secrets: []provider.Hash{hash(appSecret)}, RedirectURIs: registered})
 		s.register(provider.Client{ID: "spa", Type: provider.SPA, RedirectURIs: registered})
@@ -155,6 +155,7 @@ func TestTheRedirectURIIsComparedExactly(t *testing.T) {
 			{"http://127.0.0.1:4711", noRedirect, noRedirect},
 			{"http://user:pw@127.0.0.1:4711/cb", noRedirect, noRedirect},
 			{"http://@127.0.0.1:4711/cb", noRedirect, noRedirect},
+			{"http://user@127.0.0.1:4711/user", noRedirect, noRedirect},
 			{"http://127.0.0.1.evil.example/cb", noRedirect, noRedirect},
 			{"http://127.0.0.1:4711@evil.example/cb", noRedirect, noRedirect},
 			{"http://127.0.0.1:80\\@evil.example/cb", noRedirect, noRedirect},

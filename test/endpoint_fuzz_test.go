@@ -20,7 +20,7 @@ func fuzzed(f *testing.F) *house {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}})
 	for _, c := range []provider.Client{
-		{ID: "app", Type: provider.Web, Secrets: []provider.Hash{hash(appSecret)}, RedirectURIs: []string{appURL}},
+		{ID: "app", Type: provider.Web, Secrets: []provider.Hash{hash(appSecret)}, RedirectURIs: []string{appURL}, Resources: []string{calendar, mailbox}},
 		{ID: "native", Type: provider.Native, RedirectURIs: []string{"http://127.0.0.1/cb"}},
 	} {
 		h.register(c)
@@ -50,6 +50,21 @@ func harmless(t *testing.T, r *http.Request, a reply) {
 	}
 }
 
+// bring answers a browser that comes to /authorize with a query, whatever stands
+// in it.
+func bring(h http.Handler, query string) (*http.Request, reply) {
+	r := httptest.NewRequest(http.MethodGet, issuer+"/authorize", nil)
+	r.URL.RawQuery = query
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	a := reply{status: w.Code, header: w.Header(), body: w.Body.String()}
+	a.to, _ = url.Parse(a.header.Get("Location"))
+	if a.header.Get("Location") == "" {
+		a.to = nil
+	}
+	return r, a
+}
+
 // FuzzAuthorize reads authorization requests, as URL and as form.
 func FuzzAuthorize(f *testing.F) {
 	h := fuzzed(f)
@@ -65,19 +80,51 @@ func FuzzAuthorize(f *testing.F) {
 	}
 	f.Add("&&;%zz=\x00")
 	f.Fuzz(func(t *testing.T, query string) {
-		r := httptest.NewRequest(http.MethodGet, issuer+"/authorize", nil)
-		r.URL.RawQuery = query
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		a := reply{status: w.Code, header: w.Header(), body: w.Body.String()}
-		a.to, _ = url.Parse(a.header.Get("Location"))
-		if a.header.Get("Location") == "" {
-			a.to = nil
-		}
+		r, a := bring(h, query)
 		harmless(t, r, a)
 		r = httptest.NewRequest(http.MethodPost, issuer+"/authorize", strings.NewReader(query))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		harmless(t, r, ask(t, h, r))
+	})
+}
+
+// FuzzPush pushes authorization requests, and has a browser bring the same: what
+// is taken the one way is taken the other, and comes to the same.
+func FuzzPush(f *testing.F) {
+	h := fuzzed(f)
+	base := with(authorization(), "client_id")
+	f.Add(base.Encode())
+	for name, variants := range authorizeVariants {
+		for _, is := range variants {
+			if q := with(base, name, is.values...).Encode(); len(q) < 1000 {
+				f.Add(q)
+			}
+		}
+	}
+	f.Add("client_secret=x&&;%zz=\x00")
+	f.Fuzz(func(t *testing.T, body string) {
+		body = "client_id=app&" + body
+		push := httptest.NewRequest(http.MethodPost, issuer+"/par", strings.NewReader(body))
+		push.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		push.Header.Set("Authorization", basic("app", appSecret))
+		a := ask(t, h, push)
+		harmless(t, push, a)
+		_, brought := bring(h, body)
+		if brought.status == http.StatusRequestEntityTooLarge || a.status == http.StatusUnauthorized {
+			return // each way has limits and a sender of its own
+		}
+		if a.status != http.StatusCreated {
+			if a.text(t, "error") == "" || brought.says() == accepted || brought.says() == "→app login_required" {
+				t.Errorf("%q: pushed %s, brought %s", body, a.says(), brought.says())
+			}
+			return
+		}
+		open := httptest.NewRequest(http.MethodGet, issuer+opening(a.text(t, "request_uri")), nil)
+		opened := ask(t, h, open)
+		harmless(t, open, opened)
+		if opened.says() != brought.says() {
+			t.Errorf("%q: opened %s, brought %s", body, opened.says(), brought.says())
+		}
 	})
 }
 

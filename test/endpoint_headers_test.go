@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -430,6 +432,7 @@ func TestTheZeroProviderAnswersNobody(t *testing.T) {
 			t.Errorf("%s: %d, want 503", path, a.status)
 		}
 	}
+	new(provider.Provider).Deliver(t.Context()) // returns: there is nobody to tell
 }
 
 // AD-1, AD-2
@@ -461,8 +464,13 @@ func TestAProviderNeedsAllOfItsParts(t *testing.T) {
 		"a short secret":           func(c *provider.Config) { c.Secrets = [][]byte{bytes.Repeat([]byte("x"), 31)} },
 		"a second, short":          func(c *provider.Config) { c.Secrets = append(slices.Clone(c.Secrets), []byte("x")) },
 		"a code too long":          func(c *provider.Config) { c.Lifetimes.Code = 61e9 },
+		"a grace too long":         func(c *provider.Config) { c.Lifetimes.RefreshGrace = 61e9 },
+		"a grace below nothing":    func(c *provider.Config) { c.Lifetimes.RefreshGrace = -1 },
 		"no such floor":            func(c *provider.Config) { c.Floor = "higher" },
 		"no such scope's":          func(c *provider.Config) { c.ScopeFloors = map[string]authflow.Floor{"email": {Level: "higher"}} },
+		"a network that is none":   func(c *provider.Config) { c.InsecureNetworks = make([]netip.Prefix, 1) },
+		"a request_uri too long":   func(c *provider.Config) { c.Lifetimes.Pushed = 10*time.Minute + 1 },
+		"a request_uri too short":  func(c *provider.Config) { c.Lifetimes.Pushed = time.Second - 1 },
 		"a lifetime below nothing": func(c *provider.Config) { c.Lifetimes.AccessToken = -1 },
 	} {
 		c := whole

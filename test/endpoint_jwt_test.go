@@ -136,6 +136,8 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 		}
 		s.register(api)
 		h, c := headerOf(t, access), claimsOf(t, access)
+		s.register(provider.Client{ID: "signed", Type: provider.SPA, RedirectURIs: []string{appURL}, UserinfoAlgorithm: "ES256", FirstParty: true})
+		info := s.userinfo(ask(t, s, send(t, "/token", with(exchange(s.code(with(authorization(), "client_id", "signed"))), "client_id", "signed"))).text(t, "access_token")).body
 		jwk := map[string]any{"kty": "EC"}
 		for name, is := range map[string]struct{ token, want string }{
 			"an access token":            {access, "200"},
@@ -143,6 +145,9 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 			"an opaque one":              {opaque, "200"},
 			"made with our key":          {mint(t, h, c), "200"}, // the forgeries below fail for their one difference
 			"an ID token":                {id, "401 invalid_token"},
+			"signed userinfo":            {info, "401 invalid_token"},
+			"signed userinfo, renamed":   {mint(t, but(headerOf(t, info), "typ", "at+jwt"), claimsOf(t, info)), "401 invalid_token"},
+			"typ userinfo+jwt":           {mint(t, but(h, "typ", "userinfo+jwt"), c), "401 invalid_token"},
 			"a refresh token":            {tokens.text(t, "refresh_token"), "401 invalid_token"},
 			"a code":                     {code, "401 invalid_token"},
 			"a session's cookie":         {s.cookie(t, sessionCookie), "401 invalid_token"},
@@ -162,6 +167,8 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 			"with a broken jwk":          {mint(t, but(h, "jwk", jwk), c), "401 invalid_token"},
 			"with a critical header":     {mint(t, but(h, "crit", []string{"x"}), c), "401 invalid_token"},
 			"without a kid":              {mint(t, but(h, "kid", nil), c), "401 invalid_token"},
+			"with a space":               {strings.Replace(access, ".", ". ", 1), "401 invalid_token"},
+			"with a line break":          {access[:9] + "\n" + access[9:], "401 invalid_token"},
 			"of an unknown kid":          {mint(t, but(h, "kid", "../../etc/passwd"), c), "401 invalid_token"},
 			"a kid of another alg":       {mint(t, but(h, "kid", key(t, "ES256").ID), c), "401 invalid_token"},
 			"typ JWT":                    {mint(t, but(h, "typ", "JWT"), c), "401 invalid_token"},
@@ -201,8 +208,8 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 			if a := s.inspect(is.token); a.status != http.StatusOK || a.body != inactive {
 				t.Errorf("%s, introspected: %s %s", name, a.says(), a.body)
 			}
-			if name == "a refresh token" {
-				continue
+			if name == "a refresh token" || name == "for another audience" {
+				continue // of those the grant does end: they are ours
 			}
 			// And it ends nothing, whatever grant it names: there, the last part
 			// of a token is enough (fosite.md 3.9).
@@ -215,7 +222,7 @@ func TestOnlyAnAccessTokenOfOursOpensUserinfo(t *testing.T) {
 		}
 		// TK-3, the other way: nothing else is redeemed as a code or a refresh token.
 		for name, token := range map[string]string{"an access token": access, "an opaque one": opaque, "an ID token": id,
-			"a cookie": s.cookie(t, sessionCookie), "a flow": "AAAAAAAAAAAAAAAAAAAAAA"} {
+			"signed userinfo": info, "a cookie": s.cookie(t, sessionCookie), "a flow": "AAAAAAAAAAAAAAAAAAAAAA"} {
 			for _, v := range []map[string][]string{exchange(token), refresh(token)} {
 				if a := s.trade(v); a.says() != "400 invalid_grant" {
 					t.Errorf("%s as %s: %s, want 400 invalid_grant", name, v["grant_type"], a.says())
@@ -321,6 +328,28 @@ func equal(a, b map[string]any) bool {
 func atHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// OpenID Connect Core section 3.1.3.6: of each algorithm that there is, and of
+// whatever form the access token beside it has, the first time and the next.
+func TestTheAtHashIsOfTheTokenBesideIt(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newDesk(t, dsn)
+		for _, alg := range []string{"RS256", "ES256"} {
+			for _, opaque := range []bool{false, true} {
+				c := provider.Client{ID: "hash", Type: provider.SPA, RedirectURIs: []string{appURL}, Algorithm: alg, OpaqueTokens: opaque, FirstParty: true}
+				s.register(c)
+				tokens := s.bought(c)
+				for range 2 {
+					id, access := tokens.text(t, "id_token"), tokens.text(t, "access_token")
+					if got := claimsOf(t, id)["at_hash"]; headerOf(t, id)["alg"] != alg || got != atHash(access) {
+						t.Errorf("%s, opaque %t: at_hash %v, want %s", alg, opaque, got, atHash(access))
+					}
+					tokens = s.as(c, "/token", refresh(tokens.text(t, "refresh_token")))
+				}
+			}
+		}
+	})
 }
 
 // cookie returns the value of a cookie of s's browser.

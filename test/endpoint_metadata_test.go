@@ -66,7 +66,7 @@ func TestWhatTheMetadataNameAnswers(t *testing.T) {
 		m := ask(t, s, get(t, "/.well-known/openid-configuration")).json(t)
 		for name, want := range map[string]string{
 			"authorization_endpoint": "400 client", "token_endpoint": "405 method",
-			"revocation_endpoint": "405 method", "introspection_endpoint": "405 method", "userinfo_endpoint": "401", "jwks_uri": "200",
+			"revocation_endpoint": "405 method", "pushed_authorization_request_endpoint": "405 method", "introspection_endpoint": "405 method", "userinfo_endpoint": "401", "jwks_uri": "200",
 		} {
 			path, ours := strings.CutPrefix(m[name].(string), issuer)
 			if a := ask(t, s, get(t, path)); !ours || a.says() != want {

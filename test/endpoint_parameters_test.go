@@ -1,6 +1,9 @@
 package test
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // What a request comes to. Whoever is signed in is not asked here: a request
 // in which nothing is wrong goes to a page of its flow.
@@ -8,6 +11,7 @@ const (
 	accepted   = "→flow"
 	noClient   = "400 client"
 	noRedirect = "400 redirect"
+	noRequest  = "400 stale"
 	invalid    = "→app invalid_request"
 )
 
@@ -155,6 +159,7 @@ var authorizeVariants = map[string][]variant{
 		{"one of them in reach", []string{"phr mfa"}, accepted},
 		{"repeated", []string{"mfa", "pwd"}, invalid},
 		{"long", []string{strings.Repeat("x ", 2000)}, accepted},
+		{"no UTF-8", []string{"\xff\x00"}, accepted}, // unknown, as any other
 	},
 	"claims": {
 		{"empty", []string{""}, accepted},
@@ -186,17 +191,47 @@ var authorizeVariants = map[string][]variant{
 	"request_uri": {
 		{"empty", []string{""}, accepted},
 		{"a URL", []string{"https://app.example/request"}, "→app request_uri_not_supported"},
-		{"pushed", []string{"urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"}, "→app request_uri_not_supported"},
+		{"as if pushed", []string{"urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"}, noRequest},
+		{"the name of none", []string{"urn:ietf:params:oauth:request_uri:"}, noRequest},
+		{"of another case", []string{"URN:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"}, "→app request_uri_not_supported"},
+		{"of another kind of bytes", []string{"urn:ietf:params:oauth:request_uri:\x00\xff"}, noRequest},
+		{"long", []string{"urn:ietf:params:oauth:request_uri:" + strings.Repeat("a", 4000)}, noRequest},
+		{"repeated", []string{"https://app.example/request", "https://app.example/request"}, invalid},
+		{"repeated, as if pushed", []string{"urn:ietf:params:oauth:request_uri:a", "urn:ietf:params:oauth:request_uri:a"}, invalid},
+		{"a long URL", []string{"https://app.example/" + strings.Repeat("a", 4000)}, "→app request_uri_not_supported"},
 	},
 	"registration": {
 		{"empty", []string{""}, accepted},
 		{"an object", []string{"{}"}, "→app registration_not_supported"},
+		{"repeated", []string{"{}", "{}"}, invalid},
 	},
 	"id_token_hint": { // OA-11
 		{"empty", []string{""}, accepted},
 		{"junk", []string{"junk"}, invalid},
+		{"long", []string{strings.Repeat("a", 4000)}, invalid},
+		{"no UTF-8", []string{"\xff.\x00.\xff"}, invalid},
 		{"unsigned", []string{"eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJzdWItYWxpY2UifQ."}, invalid},
 		{"repeated", []string{"a", "b"}, invalid},
+	},
+	"resource": { // RFC 8707 section 2: it alone may be repeated
+		{"empty", []string{""}, accepted},
+		{"registered", []string{calendar}, accepted},
+		{"two", []string{calendar, mailbox}, accepted},
+		{"one twice", []string{calendar, calendar}, accepted},
+		{"one and an empty one", []string{"", calendar}, accepted},
+		{"one forty times", slices.Repeat([]string{calendar}, 40), accepted},
+		{"unknown", []string{"https://evil.example"}, "→app invalid_target"},
+		{"one of two unknown", []string{calendar, "https://evil.example"}, "→app invalid_target"},
+		{"of another case", []string{"https://CALENDAR.example/api"}, "→app invalid_target"},
+		{"a slash more", []string{calendar + "/"}, "→app invalid_target"},
+		{"a path below", []string{calendar + "/x"}, "→app invalid_target"},
+		{"a fragment", []string{calendar + "#"}, "→app invalid_target"},
+		{"relative", []string{"/api"}, "→app invalid_target"},
+		{"this server", []string{issuer}, "→app invalid_target"},
+		{"two in one", []string{calendar + " " + mailbox}, "→app invalid_target"},
+		{"no UTF-8", []string{"https://\xff"}, "→app invalid_target"},
+		{"a zero byte", []string{calendar + "\x00"}, "→app invalid_target"},
+		{"long", []string{"https://" + strings.Repeat("a", 4000)}, "→app invalid_target"},
 	},
 	"login_hint": {
 		{"empty", []string{""}, accepted},
@@ -206,11 +241,26 @@ var authorizeVariants = map[string][]variant{
 		{"repeated", []string{"a", "b"}, invalid},
 	},
 	"ui_locales": {
+		{"empty", []string{""}, accepted},
+		{"of two", []string{"fr-CA de"}, accepted},
 		{"junk", []string{"\xff ;;; xx-"}, accepted},
 		{"long", []string{strings.Repeat("de ", 1000)}, accepted},
 		{"repeated", []string{"de", "en"}, invalid},
 	},
-	"display":   {{"unknown", []string{"hologram"}, accepted}},
+	"claims_locales": {
+		{"empty", []string{""}, accepted},
+		{"of two", []string{"fr-CA de"}, accepted},
+		{"junk", []string{"\xff ;;; xx-"}, accepted},
+		{"long", []string{strings.Repeat("de ", 1000)}, accepted},
+		{"repeated", []string{"de", "en"}, invalid},
+	},
+	"display": {
+		{"empty", []string{""}, accepted},
+		{"page", []string{"page"}, accepted},
+		{"unknown", []string{"hologram"}, accepted},
+		{"long", []string{strings.Repeat("x", 4000)}, accepted},
+		{"repeated", []string{"page", "page"}, invalid},
+	},
 	"return_to": {{"somewhere else", []string{"https://evil.example"}, accepted}}, // WEB-4
 	"unknown": { // OA-13
 		{"there", []string{"whatever"}, accepted},

@@ -220,6 +220,7 @@ func TestEachParameterOfARevocationAndAnIntrospection(t *testing.T) {
 			{"there", []string{"x"}, "200"}, // OA-13
 			{"repeated", []string{"x", "y"}, request},
 		},
+		"resource": {{"repeated", []string{calendar, mailbox}, request}}, // has no meaning here
 	}
 	story(t, func(t *testing.T, dsn string) {
 		s := newDesk(t, dsn)

@@ -103,6 +103,40 @@ func TestUserinfoGivesWhatTheScopesBuy(t *testing.T) {
 	})
 }
 
+// OpenID Connect Core section 5.1: all that the metadata call claims of a user
+// are there, of whom they are known.
+func TestUserinfoHasEveryClaimThatIsSupported(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newDesk(t, dsn)
+		s.people.change("alice", func(u *provider.User) {
+			u.Claims = provider.Claims{
+				Name: "Alice Mary Example", GivenName: "Alice", FamilyName: "Example", MiddleName: "Mary", Nickname: "Al", PreferredUsername: "al",
+				Profile: "https://al.example", Picture: "https://al.example/p.png", Website: "https://al.example/w", Gender: "female", Birthdate: "1990-01-02",
+				Zoneinfo: "Europe/Berlin", Locale: "de-DE", UpdatedAt: time.Unix(1700000000, 0), Email: "al@example.org", EmailVerified: true,
+				PhoneNumber: "+49 30 1", PhoneNumberVerified: true, Address: &provider.Address{Formatted: "1 Quay"}, Groups: []string{"staff"},
+			}
+		})
+		tokens := s.tokens(with(authorization(), "scope", "openid profile email address phone groups"))
+		want := map[string]any{
+			"sub": "sub-alice", "name": "Alice Mary Example", "given_name": "Alice", "family_name": "Example", "middle_name": "Mary", "nickname": "Al",
+			"preferred_username": "al", "profile": "https://al.example", "picture": "https://al.example/p.png", "website": "https://al.example/w",
+			"gender": "female", "birthdate": "1990-01-02", "zoneinfo": "Europe/Berlin", "locale": "de-DE", "updated_at": 1.7e9,
+			"email": "al@example.org", "email_verified": true, "phone_number": "+49 30 1", "phone_number_verified": true,
+			"address": map[string]any{"formatted": "1 Quay"}, "groups": []any{"staff"},
+		}
+		got := s.userinfo(tokens.text(t, "access_token")).json(t)
+		if !equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		for _, name := range ask(t, s, get(t, "/.well-known/openid-configuration")).json(t)["claims_supported"].([]any) {
+			own := slices.Contains([]string{"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"}, name.(string))
+			if _, ok := got[name.(string)]; ok == own {
+				t.Errorf("%s is said to be supported", name)
+			}
+		}
+	})
+}
+
 // The user is looked up each time: what is true now is told, and of who may
 // not sign in nothing.
 func TestUserinfoIsOfNow(t *testing.T) {

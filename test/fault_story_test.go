@@ -66,6 +66,7 @@ func newWard(t testing.TB, dsn string) *ward {
 type way struct {
 	methods []authflow.Method
 	enrols  bool
+	pushes  bool
 	ready   func(w *ward, p *patient) // makes alice someone who can go it
 }
 
@@ -112,6 +113,8 @@ type patient struct {
 	recovery []string          // codes to use instead of the phone
 	used     map[string]string // codes given, by the step that they were given to
 	shown    []string          // new recovery codes
+	pushes   bool              // the app pushes its requests
+	link     string            // of the last one that it pushed
 	failures int
 	visited  []string
 }
@@ -178,8 +181,6 @@ func (p *patient) walk() (identity, *page) {
 	return identity{}, nil
 }
 
-func (p *patient) start() { p.b.open(p.app.request()) }
-
 // give gives the phone's code; one that was given before is waited out.
 func (p *patient) give(step string) {
 	for p.used[p.phone.code(0)] != "" {
@@ -193,8 +194,8 @@ func (p *patient) give(step string) {
 // writes are the calls of a store after which something is otherwise. Whether
 // any other one happened before it failed makes no difference.
 var writes = []string{
-	"CreateFlow", "SaveFlow", "SaveSession", "EndSession", "EndSessions", "SaveConsent", "RevokeConsent",
-	"CreateGrant", "SpendCode", "RotateGrant", "RevokeGrant", "Record", "SaveAccount",
+	"CreateFlow", "SaveFlow", "CreatePushed", "SpendPushed", "SaveSession", "EndSession", "EndSessions", "SaveConsent", "RevokeConsent",
+	"CreateGrant", "SpendCode", "RotateGrant", "RevokeGrant", "SpendAssertion", "Record", "SaveAccount",
 	"ReplaceRecoveryCodes", "UseRecoveryCode", "SaveMisses", "commit",
 }
 
@@ -250,7 +251,7 @@ func (w *ward) fails(way way, fault storagetest.Fault) []string {
 	ctx := context.Background()
 	// Alice begins anew, and the clock has moved on.
 	time.Sleep(time.Hour)
-	p := &patient{stage: w.stage, b: newBrowser(w.t, w.net), used: map[string]string{}}
+	p := &patient{stage: w.stage, b: newBrowser(w.t, w.net), used: map[string]string{}, pushes: way.pushes}
 	err := errors.Join(
 		w.factors.Unlock(ctx, "sub-alice"),
 		w.db.RevokeConsent(ctx, "sub-alice", "app", now()))
@@ -310,6 +311,9 @@ func (w *ward) replays(p *patient, page *page, complain func(string, ...any)) {
 		if b.page.kind() != "factor" || b.page.status != http.StatusUnprocessableEntity {
 			complain("a code given to %q is good again: %s", step, b.page.text())
 		}
+	}
+	if p.pushes && !p.b.open(p.link).says("ended.used.title") {
+		complain("the request_uri is good again: %s", p.b.page.text())
 	}
 	if _, err := w.app.redeem(page); refusal(err) != "invalid_grant" {
 		complain("the authorization code is good again: %v", err)

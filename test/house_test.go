@@ -103,7 +103,7 @@ func newHouse(t testing.TB, dsn string, plans ...plan) *house {
 	}
 	pc := provider.Config{
 		Issuer: issuer, Directory: h.people, Store: store, Factor: h.factors, Attempts: attempts,
-		Keys: keys, Secrets: [][]byte{bytes.Repeat([]byte("mac!"), 8)},
+		Keys: keys, Secrets: [][]byte{bytes.Repeat([]byte("mac!"), 8)}, SubjectKey: bytes.Repeat([]byte("veil"), 8),
 		Logger: slog.New(slog.NewJSONHandler(&lockedWriter{h: h}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Notify: func(_ context.Context, n provider.Notice) {
 			h.mu.Lock()
@@ -138,6 +138,14 @@ func (h *house) told() (kinds []provider.NoticeKind) {
 		kinds = append(kinds, n.Kind)
 	}
 	return kinds
+}
+
+// said returns what was logged since it was last asked.
+func (h *house) said() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.log.Reset()
+	return h.log.String()
 }
 
 // register stores a client.

@@ -65,6 +65,7 @@ func TestNoSecretIsInALogAnErrorOrADump(t *testing.T) {
 		h := newHeist(t, dsn)
 		h.peopleSignIn()
 		h.tokensAreTraded()
+		h.requestsArePushed()
 		h.factorsChange()
 		h.strangersTry(0)
 
@@ -295,6 +296,29 @@ func (h *heist) tokensAreTraded() {
 	ask(get(h.t, "/userinfo", "Authorization", "Bearer "+opaque.text(h.t, "access_token")+"x"))
 }
 
+// requestsArePushed: one that is used, one that is not, some that are refused.
+func (h *heist) requestsArePushed() {
+	h.t.Helper()
+	ask := func(r *http.Request) reply { return ask(h.t, h.watch, r) }
+	v := with(with(authorization(), "client_id", "opaque"), "client_secret", h.vault["client secret, opaque"])
+	v = with(v, "id_token_hint", h.vault["id_token opaque"])
+	for _, what := range []string{"unused", "used"} {
+		uri := ask(send(h.t, "/par", v)).text(h.t, "request_uri")
+		h.vault["request_uri, "+what] = uri
+		h.vault["end of the request_uri, "+what] = strings.TrimPrefix(uri, "urn:ietf:params:oauth:request_uri:")
+	}
+	used := "/authorize?" + url.Values{"client_id": {"opaque"}, "request_uri": {h.vault["request_uri, used"]}}.Encode()
+	ask(get(h.t, used))
+	if a := ask(get(h.t, used, "Cookie", h.browser.cookies())); a.says() != "→app code" {
+		h.t.Fatalf("a pushed request: %s", a.says())
+	}
+	ask(get(h.t, used, "Cookie", h.browser.cookies()))
+	ask(get(h.t, strings.Replace(used, "opaque", "app", 1)))
+	ask(send(h.t, "/par", with(v, "client_secret", h.vault["wrong client secret"])))
+	ask(send(h.t, "/par", with(v, "request_uri", h.vault["request_uri, unused"])))
+	ask(send(h.t, "/par", with(v, "id_token_hint", h.vault["access_token opaque"])))
+}
+
 // factorsChange: alice makes new recovery codes and a new factor.
 func (h *heist) factorsChange() {
 	h.t.Helper()
@@ -344,6 +368,9 @@ func (h *heist) strangersTry(round int) {
 			broken(h.t, "/token", "%zz="+url.QueryEscape(secret)),
 			broken(h.t, "/flow/x", url.QueryEscape(secret)+"=1&%zz"),
 			send(h.t, "/token", v, "Content-Type", "text/plain"),
+			send(h.t, "/par", with(v, "request_uri", secret)),
+			send(h.t, "/par", with(authorization(), "id_token_hint", secret), "Authorization", basic("app", appSecret)),
+			get(h.t, opening("urn:ietf:params:oauth:request_uri:"+secret)),
 		} {
 			if (i+j+round)%3 != 0 {
 				continue
@@ -372,10 +399,11 @@ func TestADumpOpensNothing(t *testing.T) {
 		h := newHeist(t, dsn)
 		h.peopleSignIn()
 		h.tokensAreTraded()
+		h.requestsArePushed()
 		unused, _, _ := strings.Cut(h.unused, ".")
 		everything := dumped(t, dsn)
 		tried := map[string]bool{}
-		for _, table := range []string{"flows", "sessions", "grants", "consents", "clients", "mfa_accounts", "mfa_recovery_codes", "mfa_misses"} {
+		for _, table := range []string{"flows", "pushed_requests", "sessions", "grants", "consents", "clients", "mfa_accounts", "mfa_recovery_codes", "mfa_misses"} {
 			for _, row := range everything[table] {
 				for _, cell := range strings.Split(row, "\x1f") {
 					_, value, _ := strings.Cut(cell, "=")
@@ -425,6 +453,12 @@ func (h *heist) opensNothing(text, grant string) {
 	}
 	if a := ask(h.t, h.house, get(h.t, "/account", "Cookie", sessionCookie+"="+cookie+"; "+browserCookie+"="+cookie)); a.says() != "→flow" {
 		h.t.Errorf("%q is a session: %s", text, a.says())
+	}
+	for _, id := range []string{"app", "opaque"} {
+		q := url.Values{"client_id": {id}, "request_uri": {"urn:ietf:params:oauth:request_uri:" + text}}
+		if a := ask(h.t, h.house, get(h.t, "/authorize?"+q.Encode())); a.says() != noRequest {
+			h.t.Errorf("%q is a request_uri: %s", text, a.says())
+		}
 	}
 	if a := h.trade(refresh(text)); a.says() != "400 invalid_grant" {
 		h.t.Errorf("%q as a refresh token: %s", text, a.says())

@@ -23,7 +23,7 @@ func newStage(t testing.TB, dsn string, plans ...plan) *stage {
 	net := hosts{"idp.example": h, "app.example": callbackHost}
 	h.register(provider.Client{
 		ID: "app", Name: "The App", Type: provider.Web, Secrets: []provider.Hash{hash("the app's own secret of 256 bits")},
-		RedirectURIs: []string{appURL},
+		RedirectURIs: []string{appURL}, Resources: []string{calendar, mailbox},
 	})
 	return &stage{h, net, newApp(t, net, "app", "the app's own secret of 256 bits"), newBrowser(t, net)}
 }

@@ -210,7 +210,7 @@ func TestUnlockLetsAThrottledUserInAgain(t *testing.T) {
 	s := httptest.NewUnstartedServer(nil)
 	defer s.Close()
 	h.config.Issuer = "http://" + s.Listener.Addr().String()
-	p, err := h.provider(nil)
+	p, err := h.provider(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -87,8 +88,9 @@ service, which acts for itself, without a person.`,
 	f.StringVar(&pushed, "pushed-requests", "optional", "required: its authorization requests must be pushed; or optional")
 	f.StringVar(&subjects, "subject-type", "public", "public, or pairwise: it gets subjects of its own")
 	f.StringVar(&r.Sector, "sector", "", "with --subject-type pairwise: shares its subjects with the clients of this host name; default the host of its redirect URI")
+	claimFlags(f, &r.Claims)
 	f.StringVar(&r.UserinfoAlgorithm, "userinfo-algorithm", "", "that signs userinfo, RS256 or ES256; default it is plain JSON")
-	f.StringArrayVar(&r.Resources, "resource", nil, "the URI of an API that it may ask tokens for; can be repeated")
+	f.StringArrayVar(&r.Resources, "resource", nil, "the URI of an API that it may ask tokens for, or is if it introspects; can be repeated")
 	f.StringArrayVar(&r.DetailsTypes, "authorization-details-type", nil, "a type of authorization details that it may ask for; can be repeated")
 	f.StringArrayVar(&r.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil, "where the browser may go after a logout; can be repeated")
 	f.StringVar(&r.BackchannelLogoutURI, "backchannel-logout-uri", "", "where it is told, server to server, that a session has ended")
@@ -108,7 +110,9 @@ func words(f *pflag.FlagSet, into *[]string, name, usage string) {
 // file adds a flag whose value is what stands in a file.
 func file(f *pflag.FlagSet, into *[]byte, name, usage string) {
 	f.Func(name, usage, func(path string) (err error) {
-		*into, err = os.ReadFile(path)
+		if *into, err = os.ReadFile(path); err == nil && len(*into) == 0 {
+			return errors.New("it is empty")
+		}
 		return err
 	})
 }
@@ -205,35 +209,37 @@ func (c *cli) showSecret(r provider.Client, secret string, given bool, done stri
 
 // A clientView is a client in JSON. Of its secrets it says only how many.
 type clientView struct {
-	ID           string     `json:"client_id"`
-	Name         string     `json:"name"`
-	Type         string     `json:"type"`
-	Declared     bool       `json:"declared"`
-	Secrets      int        `json:"secrets"`
-	RedirectURIs []string   `json:"redirect_uris"`
-	Scopes       []string   `json:"scopes"`
-	GrantTypes   []string   `json:"grant_types"`
-	FirstParty   bool       `json:"first_party"`
-	PKCE         string     `json:"pkce"`
-	AccessTokens string     `json:"access_tokens"`
-	Introspects  bool       `json:"introspects"`
-	Algorithm    string     `json:"algorithm"`
-	Floor        string     `json:"floor,omitempty"`
-	MaxAge       string     `json:"max_age,omitempty"`
-	FactorMaxAge string     `json:"factor_max_age,omitempty"`
-	InitiateURI  string     `json:"initiate_login_uri,omitempty"`
-	ContinuesTo  []string   `json:"continues_to,omitempty"`
-	Keys         string     `json:"keys,omitempty"` // by value, or where they are
-	Pushed       string     `json:"pushed_requests"`
-	SubjectType  string     `json:"subject_type"`
-	Sector       string     `json:"sector,omitempty"`
-	UserinfoAlg  string     `json:"userinfo_algorithm,omitempty"`
-	Resources    []string   `json:"resources,omitempty"`
-	DetailsTypes []string   `json:"authorization_details_types,omitempty"`
-	PostLogout   []string   `json:"post_logout_redirect_uris,omitempty"`
-	Backchannel  string     `json:"backchannel_logout_uri,omitempty"`
-	Frontchannel string     `json:"frontchannel_logout_uri,omitempty"`
-	Created      *time.Time `json:"created,omitempty"`
+	ID           string      `json:"client_id"`
+	Name         string      `json:"name"`
+	Type         string      `json:"type"`
+	Declared     bool        `json:"declared"`
+	Secrets      int         `json:"secrets"`
+	RedirectURIs []string    `json:"redirect_uris"`
+	Scopes       []string    `json:"scopes"`
+	GrantTypes   []string    `json:"grant_types"`
+	FirstParty   bool        `json:"first_party"`
+	PKCE         string      `json:"pkce"`
+	AccessTokens string      `json:"access_tokens"`
+	Introspects  bool        `json:"introspects"`
+	Algorithm    string      `json:"algorithm"`
+	Floor        string      `json:"floor,omitempty"`
+	MaxAge       string      `json:"max_age,omitempty"`
+	FactorMaxAge string      `json:"factor_max_age,omitempty"`
+	InitiateURI  string      `json:"initiate_login_uri,omitempty"`
+	ContinuesTo  []string    `json:"continues_to,omitempty"`
+	Keys         string      `json:"keys,omitempty"` // by value, or where they are
+	KeyIDs       []string    `json:"key_ids,omitempty"`
+	Pushed       string      `json:"pushed_requests"`
+	SubjectType  string      `json:"subject_type"`
+	Sector       string      `json:"sector,omitempty"`
+	Claims       []claimView `json:"claims,omitempty"`
+	UserinfoAlg  string      `json:"userinfo_algorithm,omitempty"`
+	Resources    []string    `json:"resources,omitempty"`
+	DetailsTypes []string    `json:"authorization_details_types,omitempty"`
+	PostLogout   []string    `json:"post_logout_redirect_uris,omitempty"`
+	Backchannel  string      `json:"backchannel_logout_uri,omitempty"`
+	Frontchannel string      `json:"frontchannel_logout_uri,omitempty"`
+	Created      *time.Time  `json:"created,omitempty"`
 }
 
 func viewClient(r provider.Client) clientView {
@@ -244,7 +250,7 @@ func viewClient(r provider.Client) clientView {
 		PKCE: "required", AccessTokens: "jwt", Introspects: r.Introspects, Algorithm: "RS256",
 		Floor: r.Floor, InitiateURI: r.InitiateLoginURI, ContinuesTo: r.ContinuesTo, Created: instant(r.Created),
 		Keys: r.KeysURI, Pushed: "optional", SubjectType: "public", Sector: r.Sector,
-		UserinfoAlg: r.UserinfoAlgorithm, Resources: r.Resources, DetailsTypes: r.DetailsTypes, PostLogout: r.PostLogoutRedirectURIs,
+		Claims: viewClaims(r.Claims), UserinfoAlg: r.UserinfoAlgorithm, Resources: r.Resources, DetailsTypes: r.DetailsTypes, PostLogout: r.PostLogoutRedirectURIs,
 		Backchannel: r.BackchannelLogoutURI, Frontchannel: r.FrontchannelLogoutURI,
 	}
 	if r.MaxAge > 0 {
@@ -255,6 +261,7 @@ func viewClient(r provider.Client) clientView {
 	}
 	if len(r.Keys) > 0 {
 		v.Keys = "by value"
+		v.KeyIDs, _ = provider.CheckKeys(r.Keys) // was in order when it was registered
 	}
 	if r.Pushed {
 		v.Pushed = "required"
@@ -332,7 +339,8 @@ func (c *cli) clientShow() *cobra.Command {
 						{"algorithm", v.Algorithm}, {"floor", v.Floor}, {"max age", v.MaxAge}, {"max age of the factor", v.FactorMaxAge},
 						{"initiate login", v.InitiateURI},
 						{"continues to", strings.Join(v.ContinuesTo, " ")},
-						{"keys", v.Keys}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
+						{"keys", keysOf(v)}, {"pushed requests", v.Pushed}, {"subjects", v.SubjectType}, {"sector", v.Sector},
+						{"claims", claimWords(v.Claims)},
 						{"userinfo signed by", v.UserinfoAlg}, {"resources", strings.Join(v.Resources, " ")},
 						{"authorization details", strings.Join(v.DetailsTypes, " ")},
 						{"after logout", strings.Join(v.PostLogout, " ")},
@@ -346,6 +354,18 @@ func (c *cli) clientShow() *cobra.Command {
 			})
 		},
 	}
+}
+
+// keysOf says where a client has its keys, and what they are called.
+func keysOf(v clientView) string {
+	if len(v.KeyIDs) == 0 {
+		return v.Keys
+	}
+	var names []string
+	for _, id := range v.KeyIDs {
+		names = append(names, cmp.Or(id, "(one without a kid)"))
+	}
+	return v.Keys + ": " + strings.Join(names, ", ")
 }
 
 func (c *cli) clientRemove() *cobra.Command {

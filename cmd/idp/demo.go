@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -26,18 +28,19 @@ func (c *cli) demoCommand() *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Try it: a provider and an app on this machine",
-		Long: `Demo runs a provider and a small app that signs people in through it, both on
-this machine alone. What they need, keys, a user, a database, is made at the
-first start and kept in a directory, in which there is also a configuration
-file: the other commands work with it, while the demo runs or not.`,
+		Short: "Try it: a provider, an app and an API on this machine",
+		Long: `Demo runs a provider, a small app that signs people in through it, and an API
+through which the app sends play money, all on this machine alone. What they
+need, keys, a user, a database, is made at the first start and kept in a
+directory, in which there is also a configuration file: the other commands work
+with it, while the demo runs or not.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.demo(cmd.Context(), dir, port, verbose)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", filepath.Join("data", "demo"), "where everything is kept")
-	cmd.Flags().IntVar(&port, "port", 8080, "of the provider; the app gets the next free one; only at the first start")
+	cmd.Flags().IntVar(&port, "port", 8080, "of the provider; the app and the API get the next free ones; only at the first start")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return cmd
 }
@@ -58,31 +61,35 @@ func (c *cli) demo(ctx context.Context, dir string, port int, verbose bool) erro
 	if err := d.settle(ctx, conf, log); err != nil {
 		return err
 	}
-	app, err := d.app(log)
+	sites, err := d.sites(log)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", d.appAddress())
-	if err != nil {
-		return d.taken(err, d.App)
+	for i := range sites {
+		if err := sites[i].listen(); err != nil {
+			return d.taken(err, sites[i].url)
+		}
+		defer sites[i].l.Close() // for when a later one finds its port taken
 	}
 
-	// Whichever of the two ends takes the other with it.
+	// Whichever of them ends takes the others with it.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	errs := make([]error, 2)
+	errs := make([]error, 1+len(sites))
+	for i, s := range sites {
+		wg.Go(func() {
+			defer cancel()
+			errs[1+i] = server.Serve(ctx, s.l, server.Config{Handler: s.handler, Log: log})
+		})
+	}
 	wg.Go(func() {
 		defer cancel()
-		errs[0] = server.Serve(ctx, l, server.Config{Handler: app, Log: log})
-	})
-	wg.Go(func() {
-		defer cancel()
-		errs[1] = serve(ctx, conf, log, func() { d.greet(c.out, first) })
+		errs[0] = serve(ctx, conf, log, func() { d.greet(c.out, first) })
 	})
 	wg.Wait()
-	if opErr := (*net.OpError)(nil); errors.As(errs[1], &opErr) && opErr.Op == "listen" {
-		return d.taken(errs[1], conf.Issuer)
+	if opErr := (*net.OpError)(nil); errors.As(errs[0], &opErr) && opErr.Op == "listen" {
+		return d.taken(errs[0], conf.Issuer)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -123,37 +130,61 @@ func (d *demo) settle(ctx context.Context, conf config.Config, log *slog.Logger)
 	return errors.Join(err, h.close(ctx))
 }
 
-func (d *demo) app(log *slog.Logger) (*demoapp.App, error) {
+// A site is one of those that run beside the provider.
+type site struct {
+	url     string
+	handler http.Handler
+	l       net.Listener
+}
+
+func (s *site) listen() (err error) {
+	s.l, err = net.Listen("tcp", strings.TrimPrefix(s.url, "http://"))
+	return err
+}
+
+// sites returns the app and, if there is one, the bank.
+func (d *demo) sites(log *slog.Logger) ([]site, error) {
 	secret, err := os.ReadFile(d.file(appSecretFile))
 	if err != nil {
 		return nil, fmt.Errorf("the app's secret: %w", err)
 	}
-	return demoapp.New(demoapp.Config{
-		URL: d.App, Issuer: d.Issuer, ClientID: demoClient, Secret: string(secret),
+	sites := []site{{url: d.App, handler: demoapp.New(demoapp.Config{
+		URL: d.App, Issuer: d.Issuer, ClientID: demoClient, Secret: string(secret), Bank: d.Bank,
 		Scopes: []string{"openid", "profile", "email", "phone", "address", "groups"}, Log: log,
-	}), nil
+	})}}
+	if d.Bank == "" {
+		return sites, nil
+	}
+	bank, err := demoapp.NewBank(demoapp.BankConfig{URL: d.Bank, Issuer: d.Issuer, Log: log})
+	return append(sites, site{url: d.Bank, handler: bank}), err
 }
 
 // greet says where to go and what to do.
 func (d *demo) greet(w io.Writer, first bool) {
+	bank := ""
+	if d.Bank != "" {
+		bank = "    The bank (API)  " + d.Bank + "\n"
+	}
 	fmt.Fprintf(w, `
   Sallyport runs on this machine.
 
     The demo app    %s
     The provider    %s
-
+%s
     Username        %s
     Password        %s
 
-`, d.App, d.Issuer, d.Username, d.Password)
+`, d.App, d.Issuer, bank, d.Username, d.Password)
 	if first {
 		fmt.Fprint(w, `  Open the demo app and choose "Sign in". You will scan a QR code with an
   authenticator app, put recovery codes away, and say what the app may know.
   The second time only a password and a code are asked for.
 `)
+		d.suggest(w)
 	} else {
 		fmt.Fprint(w, `  Everything of the last time is still there. Open the demo app and sign in.
 `)
+		d.suggest(w)
 	}
 	fmt.Fprintf(w, `
   Kept in %s; remove it to start over. Other commands work with it:
@@ -161,4 +192,17 @@ func (d *demo) greet(w io.Writer, first bool) {
 
   Ctrl-C stops.
 `, d.dir, os.Args[0], d.configFile())
+}
+
+// suggest says what to try when one is signed in.
+func (d *demo) suggest(w io.Writer) {
+	if d.Bank == "" {
+		fmt.Fprintf(w, `  "Send money" is new. It is not in this demo, whose %s was changed by
+  hand; another one, made with --dir, has it.
+`, filepath.Base(d.configFile()))
+		return
+	}
+	fmt.Fprint(w, `  Then press "Send money": you see what you approve, and give a code for that
+  alone (the next one, if your app still shows one that you have used).
+`)
 }

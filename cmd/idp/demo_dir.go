@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/sallyport-id/sallyport/cmd/idp/internal/demoapp"
 )
 
 // A demo is what the demo remembers between two starts, beside its
@@ -22,6 +24,7 @@ import (
 type demo struct {
 	Issuer   string `json:"issuer"`
 	App      string `json:"app"`
+	Bank     string `json:"bank,omitempty"` // the API; empty: the demo is an older one that was changed by hand
 	Username string `json:"username"`
 	Password string `json:"password"`
 
@@ -32,14 +35,12 @@ const (
 	demoClient    = "demo-app"
 	demoFile      = "demo.json"
 	appSecretFile = "app.secret"
+	paymentFile   = "payment.json"
 )
 
 func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
 
 func (d *demo) configFile() string { return d.file("idp.yaml") }
-
-// appAddress returns where the app listens.
-func (d *demo) appAddress() string { return strings.TrimPrefix(d.App, "http://") }
 
 // openDemo reads the demo in dir, or makes it if there is none. demo.json is
 // written last: with it the directory is complete, and what an interrupted
@@ -56,7 +57,63 @@ func openDemo(dir string, port int) (d *demo, first bool, err error) {
 	if err := json.Unmarshal(text, d); err != nil {
 		return nil, false, fmt.Errorf("%s is damaged: %w. Remove %s to start over", d.file(demoFile), err, dir)
 	}
-	return d, false, nil
+	return d, false, d.grow()
+}
+
+// grow gives a demo of an earlier version what has come since: the bank. A
+// configuration that was changed by hand is left alone, and has none.
+//
+// The configuration is written last, so that the next start goes on where this
+// one was interrupted.
+func (d *demo) grow() error {
+	earlier := *d
+	earlier.Bank = ""
+	want, err := earlier.configuration()
+	if err != nil {
+		return err
+	}
+	is, err := os.ReadFile(d.configFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // whoever reads the configuration says so better
+	}
+	if err != nil {
+		return fmt.Errorf("the demo's configuration cannot be read: %w", err)
+	}
+	if !bytes.Equal(is, want) {
+		return nil
+	}
+	if d.Bank == "" {
+		if err := d.addBank(); err != nil {
+			return err
+		}
+	}
+	conf, err := d.configuration()
+	if err != nil {
+		return err
+	}
+	state, err := d.state()
+	if err != nil {
+		return err
+	}
+	return d.write([]made{{paymentFile, []byte(demoapp.PaymentSchema)}, {demoFile, state}, {"idp.yaml", conf}})
+}
+
+// addBank finds a place for the bank after the app's.
+func (d *demo) addBank() error {
+	u, err := url.Parse(d.App)
+	if err != nil {
+		return fmt.Errorf("%s is damaged: %w", d.file(demoFile), err)
+	}
+	app, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return fmt.Errorf("%s is damaged: the app has no port", d.file(demoFile))
+	}
+	bank, err := freePort(app + 1)
+	if err != nil {
+		return err
+	}
+	d.Bank = "http://127.0.0.1:" + strconv.Itoa(bank)
+	return nil
 }
 
 // make makes everything but the database.
@@ -75,7 +132,10 @@ func (d *demo) make(port int) error {
 	d.Issuer = "http://127.0.0.1:" + strconv.Itoa(issuer)
 	d.App = "http://127.0.0.1:" + strconv.Itoa(app)
 	d.Username, d.Password = "ada", easyPassword()
-	state, err := json.MarshalIndent(d, "", "  ")
+	if err := d.addBank(); err != nil {
+		return err
+	}
+	state, err := d.state()
 	if err != nil {
 		return err
 	}
@@ -83,16 +143,31 @@ func (d *demo) make(port int) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		text []byte
-	}{
+	return d.write([]made{
 		{"sealing.key", randomKey()},
 		{"tokens.key", randomKey()},
 		{appSecretFile, randomKey()},
+		{paymentFile, []byte(demoapp.PaymentSchema)},
 		{"idp.yaml", conf},
-		{demoFile, append(state, '\n')},
-	} {
+		{demoFile, state},
+	})
+}
+
+// state returns what is in demo.json.
+func (d *demo) state() ([]byte, error) {
+	text, err := json.MarshalIndent(d, "", "  ")
+	return append(text, '\n'), err
+}
+
+// A made is a file in the demo's directory.
+type made struct {
+	name string
+	text []byte
+}
+
+// write writes files in their order.
+func (d *demo) write(files []made) error {
+	for _, f := range files {
 		if err := writePrivate(d.file(f.name), f.text); err != nil {
 			return err
 		}
@@ -116,12 +191,35 @@ brand:
 log:
   format: text
   level: warn
+{{- if .Bank}}
+scopes:
+  transfer:
+    floor: mfa
+    once: true
+    text: {en: Send money, de: Geld senden}
+authorization_details:
+  payment:
+    schema_file: {{.Payment}}
+    show:
+      en: |
+        Pay {{"{{.amount}}"}} EUR
+        to {{"{{.payee}}"}}
+      de: |
+        {{"{{.amount}}"}} EUR zahlen
+        an {{"{{.payee}}"}}
+    floor: mfa
+    once: true
+{{- end}}
 clients:
   - id: {{.Client}}
     name: Demo app
     redirect_uris: ["{{.App}}/callback"]
     initiate_login_uri: {{.App}}/login
-    scopes: [openid, profile, email, phone, address, groups, offline_access]
+    scopes: [openid, profile, email, phone, address, groups, offline_access{{if .Bank}}, transfer{{end}}]
+{{- if .Bank}}
+    resources: ["{{.Bank}}"]
+    authorization_details_types: [payment]
+{{- end}}
     secret_files: [{{.Secret}}]
 `))
 
@@ -133,6 +231,7 @@ func (d *demo) configuration() ([]byte, error) {
 	var b bytes.Buffer
 	err = demoConfiguration.Execute(&b, map[string]string{
 		"Issuer": d.Issuer, "Listen": u.Host, "App": d.App, "Client": demoClient, "Secret": appSecretFile,
+		"Bank": d.Bank, "Payment": paymentFile,
 	})
 	return b.Bytes(), err
 }

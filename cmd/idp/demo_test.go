@@ -141,6 +141,17 @@ func (v *visitor) visit(url string) {
 // fill sends the form of the page that is for step, with values.
 func (v *visitor) fill(step string, values ...string) {
 	v.t.Helper()
+	v.submit(step, func(form url.Values, _ string) bool { return form.Get("step") == step }, values)
+}
+
+// press sends the form of the page that has this action, with values.
+func (v *visitor) press(action string, values ...string) {
+	v.t.Helper()
+	v.submit(action, func(_ url.Values, to string) bool { return to == action }, values)
+}
+
+func (v *visitor) submit(what string, is func(form url.Values, action string) bool, values []string) {
+	v.t.Helper()
 	doc, err := html.Parse(strings.NewReader(v.page))
 	if err != nil {
 		v.t.Fatal(err)
@@ -160,7 +171,7 @@ func (v *visitor) fill(step string, values ...string) {
 				form.Set(name, attr(in, "value"))
 			}
 		}
-		if form.Get("step") != step {
+		if !is(form, action) {
 			continue
 		}
 		for i := 0; i < len(values); i += 2 {
@@ -173,7 +184,7 @@ func (v *visitor) fill(step string, values ...string) {
 		v.open(v.http.PostForm(to.String(), form))
 		return
 	}
-	v.t.Fatalf("the page at %s has no form for %s:\n%s", v.at, step, v.page)
+	v.t.Fatalf("the page at %s has no form for %s:\n%s", v.at, what, v.page)
 }
 
 func attr(n *html.Node, key string) string {
@@ -194,13 +205,11 @@ func (v *visitor) sees(texts ...string) {
 	}
 }
 
-// The demo as someone sees it who starts it for the first time, and again.
-func TestTheDemoFromTheFirstSignInToTheNextStart(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "demo")
-	d := startDemo(t, dir, "--port", "18080")
-	v := newVisitor(t)
-	v.visit(d.app)
-	v.sees("Sign in")
+// enrol signs in for the first time, up to the recovery codes, and returns what
+// shows codes. The one of this moment is used up.
+func (v *visitor) enrol(d *running) (code func(later time.Duration) string) {
+	t := v.t
+	t.Helper()
 	v.visit(d.app + "/login")
 	v.fill("password", "username", d.username, "password", d.password)
 	v.fill("enroll")
@@ -215,7 +224,7 @@ func TestTheDemoFromTheFirstSignInToTheNextStart(t *testing.T) {
 	if got := key.Issuer(); got != "Sallyport demo" {
 		t.Errorf("the authenticator app will show %q", got)
 	}
-	code := func(later time.Duration) string {
+	code = func(later time.Duration) string {
 		code, err := totp.GenerateCode(key.Secret(), time.Now().Add(later))
 		if err != nil {
 			t.Fatal(err)
@@ -223,6 +232,17 @@ func TestTheDemoFromTheFirstSignInToTheNextStart(t *testing.T) {
 		return code
 	}
 	v.fill("confirm", "code", code(0))
+	return code
+}
+
+// The demo as someone sees it who starts it for the first time, and again.
+func TestTheDemoFromTheFirstSignInToTheNextStart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	d := startDemo(t, dir, "--port", "18080")
+	v := newVisitor(t)
+	v.visit(d.app)
+	v.sees("Sign in")
+	code := v.enrol(d)
 	v.fill("saved")
 	v.sees("Demo app")
 	v.fill("consent", "decision", "allow")
@@ -270,6 +290,111 @@ func TestTheDemoFromTheFirstSignInToTheNextStart(t *testing.T) {
 	e.stop(t)
 }
 
+// A demo of a version that had no bank finds everything still there, and a bank.
+func TestADemoOfAnEarlierVersionLearnsToSendMoney(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	d, was := earlierDemo(t, dir, 18110)
+	r := startDemo(t, dir)
+	if r.app != d.App || r.provider != d.Issuer || r.password != d.Password {
+		t.Errorf("it is at %s and %s; the earlier one was at %s and %s", r.app, r.provider, d.App, d.Issuer)
+	}
+	v := newVisitor(t)
+	code := v.enrol(r)
+	v.fill("saved")
+	v.fill("consent", "decision", "allow")
+	v.sees("Hello", "1000.00 EUR of play money", "Nothing has been sent yet.")
+	v.press("/send", "amount", "20", "payee", "Grace")
+	v.sees("Send money", "Pay 20.00 EUR", "to Grace")
+	v.fill("otp", "code", code(30*time.Second))
+	v.sees("Pay 20.00 EUR")
+	v.fill("consent", "decision", "allow")
+	if got := v.at.String(); got != r.app+"/sent" {
+		t.Fatalf("landed at %s:\n%s", got, v.page)
+	}
+	v.sees("20.00 EUR sent to <bdi>Grace</bdi>", "980.00 EUR left", "403 insufficient_scope", "amr pwd otp", "acr mfa", "&#34;payee&#34;: &#34;Grace&#34;")
+	v.visit(r.app)
+	v.press("/send", "amount", "20", "payee", "Grace")
+	v.fill("cancel")
+	v.sees("nothing was sent", "980.00 EUR of play money")
+	r.stop(t)
+
+	// Once it is there it stays as it is.
+	if now, err := os.ReadFile(filepath.Join(dir, "idp.yaml")); err != nil || bytes.Equal(now, was) {
+		t.Errorf("the configuration did not grow: %v", err)
+	}
+	again, first, err := openDemo(dir, 1)
+	if err != nil || first || again.Bank == "" {
+		t.Errorf("opened again: %+v, %v, %v", again, first, err)
+	}
+}
+
+// earlierDemo makes a demo as the version before the bank made it, and returns
+// its configuration.
+func earlierDemo(t *testing.T, dir string, port int) (*demo, []byte) {
+	t.Helper()
+	d, _, err := openDemo(dir, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Bank = ""
+	conf, err := d.configuration()
+	state, err2 := d.state()
+	if err := errors.Join(err, err2, os.Remove(d.file(paymentFile)), d.write([]made{{"idp.yaml", conf}, {demoFile, state}})); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(conf, []byte("transfer")) || bytes.Contains(state, []byte("bank")) {
+		t.Fatalf("this is not the earlier version:\n%s%s", conf, state)
+	}
+	return d, conf
+}
+
+// A start that was interrupted while the demo grew is gone on with; what was
+// changed by hand stays as it is.
+func TestAnEarlierDemoGrowsWholeOrNotAtAll(t *testing.T) {
+	dir := t.TempDir()
+	d, was := earlierDemo(t, dir, 18130)
+	grown, _, err := openDemo(dir, 1)
+	if err != nil || grown.Bank == "" {
+		t.Fatalf("got %+v, %v", grown, err)
+	}
+	if err := d.write([]made{{"idp.yaml", was}}); err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := openDemo(dir, 1)
+	if err != nil || again.Bank != grown.Bank {
+		t.Errorf("gone on with: %+v, %v; want the bank at %s", again, err, grown.Bank)
+	}
+	if now, err := os.ReadFile(d.configFile()); err != nil || bytes.Equal(now, was) {
+		t.Errorf("the configuration did not grow: %v", err)
+	}
+
+	dir = t.TempDir()
+	d, was = earlierDemo(t, dir, 18130)
+	mine := append(was, "# mine\n"...)
+	if err := d.write([]made{{"idp.yaml", mine}}); err != nil {
+		t.Fatal(err)
+	}
+	kept, _, err := openDemo(dir, 1)
+	if err != nil || kept.Bank != "" {
+		t.Errorf("got %+v, %v; want no bank", kept, err)
+	}
+	if now, err := os.ReadFile(d.configFile()); err != nil || !bytes.Equal(now, mine) {
+		t.Errorf("what was written by hand is gone: %v\n%s", err, now)
+	}
+	r := startDemo(t, dir)
+	v := newVisitor(t)
+	v.enrol(r)
+	v.fill("saved")
+	v.fill("consent", "decision", "allow")
+	if v.sees("Hello"); strings.Contains(v.page, "Send money") {
+		t.Error("it offers to send money without a bank")
+	}
+	if text := r.out.until(t, "Ctrl-C"); !strings.Contains(text, "changed by\n  hand") {
+		t.Errorf("it does not say why:\n%s", text)
+	}
+	r.stop(t)
+}
+
 func TestWhatTheDemoMakesIsPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	startDemo(t, dir, "--port", "18090").stop(t)
@@ -289,7 +414,7 @@ func TestWhatTheDemoMakesIsPrivate(t *testing.T) {
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory has mode %v, %v; want 0700", info.Mode(), err)
 	}
-	if len(entries) < 6 {
+	if len(entries) < 7 {
 		t.Errorf("only %d files were made", len(entries))
 	}
 }

@@ -6,6 +6,7 @@
 //	idp user   --config FILE …   add, list, show, import users; passwords, factors, sessions
 //	idp client --config FILE …   add, list, show, remove relying parties
 //	idp keys   --config FILE …   list and rotate signing keys
+//	idp logout --config FILE …   list logouts that clients have not been told; try again
 //	idp migrate --config FILE …  bring the database to this version
 //	idp version
 //

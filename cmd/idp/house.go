@@ -162,8 +162,12 @@ func (c *cli) open(ctx context.Context, fn func(context.Context, *house) error) 
 }
 
 // provider returns the provider of the house.
-func (h *house) provider(address func(*http.Request) string) (*provider.Provider, error) {
+func (h *house) provider(ctx context.Context, address func(*http.Request) string) (*provider.Provider, error) {
 	set, err := pages(h.config)
+	if err != nil {
+		return nil, err
+	}
+	subjectKey, err := h.db.SubjectKey(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -188,18 +192,25 @@ func (h *house) provider(address func(*http.Request) string) (*provider.Provider
 	for uri, f := range h.config.Resources {
 		resources[uri] = f.Record()
 	}
+	private, err := h.config.Private()
+	if err != nil {
+		return nil, err
+	}
 	l := h.config.Lifetimes
 	return provider.New(provider.Config{
 		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys,
-		Secrets: secrets, Ladder: h.config.Ladder(), Floor: h.config.Floor, ScopeFloors: scopes,
+		Secrets: secrets, SubjectKey: subjectKey, Ladder: h.config.Ladder(), Floor: h.config.Floor, ScopeFloors: scopes,
 		ResourceFloors: resources, DetailsTypes: details,
 		Lifetimes: provider.Lifetimes{
 			Session: time.Duration(l.Session), Idle: time.Duration(l.SessionIdle), Code: time.Duration(l.Code),
+			Pushed:      time.Duration(l.Pushed),
 			AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),
 			RefreshIdle: time.Duration(l.RefreshIdle), Refresh: time.Duration(l.Refresh),
-			Once: time.Duration(l.Once),
+			Once:         time.Duration(l.Once),
+			RefreshGrace: time.Duration(l.RefreshGrace),
 		},
 		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
+		InsecureNetworks: private,
 	})
 }
 

@@ -25,8 +25,9 @@ func (c *cli) userImport() *cobra.Command {
 		Short: "Import users of another provider",
 		Long: `Import reads JSON lines from FILE, or from standard input if it is -. Each has a
 username, and whatever there is of: the standard claims of OpenID Connect by
-their names, groups, disabled, password_hash (argon2, bcrypt, scrypt or PBKDF2,
-in PHC or modular form) and otpauth (the URI of a TOTP secret, which is then
+their names, groups, attributes (an object of what else is known, for relying parties
+that are registered for it), disabled, password_hash (argon2, bcrypt, scrypt or
+PBKDF2, in PHC or modular form) and otpauth (the URI of a TOTP secret, which is then
 active, so that nobody has to enrol anew).
 
 A bad line is reported with its number and the others are imported. Users whose

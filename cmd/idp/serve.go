@@ -65,7 +65,7 @@ func serve(ctx context.Context, conf config.Config, log *slog.Logger, started fu
 	if err != nil {
 		return err
 	}
-	p, err := h.provider(proxies.ClientAddress)
+	p, err := h.provider(ctx, proxies.ClientAddress)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func serve(ctx context.Context, conf config.Config, log *slog.Logger, started fu
 	if started != nil {
 		started()
 	}
-	stop := h.keepHouse(ctx)
+	stop := h.keepHouse(ctx, p)
 	defer stop()
 	return server.Serve(ctx, l, s)
 }
@@ -102,17 +102,21 @@ func trusted(conf config.Config) (server.Proxies, error) {
 	return all, nil
 }
 
-// keepHouse sweeps what has expired and rotates keys that are due, until stop
-// is called, which waits for what is being done.
-func (h *house) keepHouse(ctx context.Context) (stop func()) {
+// keepHouse sweeps what has expired, rotates keys that are due and tells clients
+// of logouts, until stop is called, which waits for what is being done. Logouts
+// are told until the last request is answered, though ctx ends before.
+func (h *house) keepHouse(ctx context.Context, p *provider.Provider) (stop func()) {
+	last, done := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	wg.Go(func() { p.Deliver(last) })
 	wg.Go(func() { h.every(ctx, sweepEvery, "sweep", h.sweep) })
 	wg.Go(func() {
 		h.every(ctx, min(rotateEvery, time.Duration(h.config.Keys.Rotate)/2), "rotate keys", h.keys.RotateIfDue)
 	})
 	return func() {
 		cancel()
+		done()
 		wg.Wait()
 	}
 }

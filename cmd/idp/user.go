@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-id/sallyport/cmd/idp/internal/userfile"
 	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/storage"
@@ -36,6 +37,7 @@ never an argument.`,
 
 func (c *cli) userAdd() *cobra.Command {
 	n := storage.NewUser{}
+	var address provider.Address
 	var without bool
 	cmd := &cobra.Command{
 		Use:   "add USERNAME",
@@ -45,6 +47,12 @@ func (c *cli) userAdd() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n.Username = args[0]
+			if address != (provider.Address{}) {
+				n.Claims.Address = &address
+			}
+			if err := userfile.CheckClaims(n.Claims); err != nil {
+				return fmt.Errorf("user %s was not added: %w", n.Username, err)
+			}
 			if !without {
 				var err error
 				if n.Password, err = c.readSecret("password"); err != nil {
@@ -63,14 +71,7 @@ func (c *cli) userAdd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&n.Claims.Name, "name", "", "full name")
-	f.StringVar(&n.Claims.GivenName, "given-name", "", "given name")
-	f.StringVar(&n.Claims.FamilyName, "family-name", "", "family name")
-	f.StringVar(&n.Claims.Email, "email", "", "mail address")
-	f.BoolVar(&n.Claims.EmailVerified, "email-verified", false, "the mail address is known to be theirs")
-	f.StringVar(&n.Claims.PhoneNumber, "phone-number", "", "phone number, as +49 30 123456")
-	f.StringVar(&n.Claims.Locale, "locale", "", "language, as de-DE")
-	f.StringArrayVar(&n.Claims.Groups, "group", nil, "a group; can be repeated")
+	userFlags(f, &n.Claims, &address)
 	f.BoolVar(&without, "no-password", false, "add the user without a password; one is set later")
 	return cmd
 }
@@ -86,7 +87,7 @@ func (h *house) userError(name string, err error) error {
 	case errors.Is(err, storage.ErrUsername):
 		return fmt.Errorf("%q cannot be a username: no spaces, no invisible characters, at most 255 bytes", name)
 	case errors.Is(err, storage.ErrClaims):
-		return errors.New("one of the values holds something that is not text")
+		return errors.New("one of the values holds something that is not text, or an attribute has the name of another claim")
 	}
 	return err
 }
@@ -187,7 +188,11 @@ func (c *cli) userShow() *cobra.Command {
 				}
 				v, n := viewUser(r), len(sessions)
 				v.Factor, v.Sessions = viewFactor(d, wait), &n
-				return c.report(v, func(w io.Writer) { printUser(w, r, d, wait, n) })
+				attributes, err := attributeWords(r.Claims.Attributes)
+				if err != nil {
+					return err
+				}
+				return c.report(v, func(w io.Writer) { printUser(w, r, attributes, d, wait, n) })
 			})
 		},
 	}
@@ -204,7 +209,7 @@ func viewFactor(d mfa.Description, wait time.Duration) *factorView {
 // seconds rounds up: after so many the wait is over.
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-func printUser(w io.Writer, r storage.UserRecord, d mfa.Description, wait time.Duration, sessions int) {
+func printUser(w io.Writer, r storage.UserRecord, attributes string, d mfa.Description, wait time.Duration, sessions int) {
 	factor := "none"
 	if !d.Enrolled.IsZero() {
 		factor = fmt.Sprintf("authenticator app, since %s", moment(d.Enrolled))
@@ -213,7 +218,7 @@ func printUser(w io.Writer, r storage.UserRecord, d mfa.Description, wait time.D
 	}
 	address := ""
 	if r.Claims.Address != nil {
-		address = strings.ReplaceAll(r.Claims.Address.Formatted, "\n", ", ")
+		address = letter(*r.Claims.Address)
 	}
 	verified := ""
 	if r.Claims.EmailVerified {
@@ -222,7 +227,7 @@ func printUser(w io.Writer, r storage.UserRecord, d mfa.Description, wait time.D
 	lines := [][2]string{
 		{"username", r.Username}, {"sub", r.Subject}, {"state", state(r)}, {"name", r.Claims.Name},
 		{"email", r.Claims.Email + verified}, {"phone", r.Claims.PhoneNumber}, {"address", address},
-		{"locale", r.Claims.Locale}, {"groups", strings.Join(r.Claims.Groups, " ")}, {"created", moment(r.Created)},
+		{"locale", r.Claims.Locale}, {"groups", strings.Join(r.Claims.Groups, " ")}, {"attributes", attributes}, {"created", moment(r.Created)},
 		{"second factor", factor}, {"sessions", strconv.Itoa(sessions)},
 	}
 	if !d.Enrolled.IsZero() {

@@ -37,6 +37,22 @@
 // would otherwise ask for one factor while the other grows too old, for ever.
 // A proof from a session is dated before the request, always.
 //
+// A [Floor] has two ages. MaxAge is for every method, and so what auth_time in a
+// token can be held against; FactorMaxAge leaves the password out: whoever has
+// the phone in hand need not type a password again for that. Of several floors
+// the strongest level holds and the shortest age, each by itself, so that what
+// two of them demand together may be more than either does.
+//
+// What is approved once, and what is approved in detail (RFC 9396), takes a
+// factor that is proven after the request, since the page on which it is proven
+// says what it is for. Once goes further: the factor counts for nothing else
+// ([Grant.Lasting]), and nothing is renewed. Both need a level that takes more
+// than a password: otherwise nothing would be proven at all.
+//
+// At a refresh floors are asked anew, of the proofs that the grant recorded
+// ([Policy.Renews]): by scope, because the others are as good as before. What is
+// proven elsewhere since does not freshen a grant.
+//
 // A first factor is enrolled on a password not older than [PasswordLifetime],
 // and only where there is no factor at all; a further one on a recovery code
 // not older than [FactorLifetime]. A recovery code that does not reach the

@@ -66,24 +66,20 @@ type Moment struct {
 // Begin returns the Flow of a request that arrived now, a whole number of
 // microseconds, from a browser with a session of login. The caller has seen
 // that the session still stands: not ended, not expired, of the account's
-// epoch. Without one, login is zero.
+// epoch. Without one, login is zero. What of login is too old for d still says
+// who it is, and so what they can reach, before anything is asked.
 func Begin(d Demand, login Login, now time.Time) Flow {
 	f := Flow{Created: now, Pinned: d.Subject}
 	if d.choose || d.Subject != "" && d.Subject != login.Subject {
 		return f
 	}
-	f.Pinned = login.Subject
+	f.Pinned, f.Login = login.Subject, login
 	for i, t := range login.Proofs {
 		// A session's proof is older than the request, whatever the clock says
 		// of the replica that took it. Otherwise it would pass for one given on
 		// the way, which no age limit and no end of the session can undo.
 		if !t.Before(now) {
-			login.Proofs[i] = now.Add(-time.Microsecond)
-		}
-	}
-	for i, t := range login.Proofs {
-		if d.counts(Method(i), t, now, now, false) {
-			f.Login = login
+			f.Login.Proofs[i] = now.Add(-time.Microsecond)
 		}
 	}
 	return f
@@ -219,17 +215,40 @@ func (f Flow) recovered(m Moment) bool {
 // A recovery code is never what is missing while another way is open: it is
 // what people fall back on, not what they are sent to.
 func (f Flow) missing(m Moment) (best Methods, ok bool) {
+	best, _, ok = f.goal(m)
+	return best, ok
+}
+
+// goal returns what missing does, and all methods that lie on some way there.
+func (f Flow) goal(m Moment) (best, useful Methods, ok bool) {
 	proven := f.proven(m)
 	able := Of(Password) | m.Enrolled | proven
 	if m.unbound() || m.Enrolled.Has(Recovery) || f.recovered(m) {
 		able |= Of(OTP)
 	}
 	for _, t := range m.targets {
-		if best, ok = m.policy.Ladder[t:].shortest(able, proven); ok {
-			return best, true
+		above := m.policy.Ladder[t:]
+		if best, ok = above.shortest(able, proven); ok {
+			return best, above.useful(able), true
 		}
 	}
-	return 0, false
+	return 0, 0, false
+}
+
+// Asked returns the factors that f waits for, none but at AskFactor: those of
+// this person that bring them nearer to what is demanded and do not count yet,
+// and a recovery code where it allows to enrol one that does. The caller checks
+// no code of another: it would be used up for nothing.
+func (f Flow) Asked(m Moment) Methods {
+	if step, _ := f.Next(m); step != AskFactor {
+		return 0
+	}
+	_, useful, _ := f.goal(m)
+	asked := useful &^ f.proven(m)
+	if asked.Has(OTP) && !f.recovered(m) {
+		asked |= Of(Recovery)
+	}
+	return asked & m.Enrolled & factors
 }
 
 // Next reports what f waits for. The error is non-nil exactly when the Step is
@@ -297,7 +316,7 @@ func (f Flow) Apply(e Event, m Moment) (Flow, error) {
 		f.Approved = f.Approved && f.Login.Subject == e.Login.Subject
 		f.Login = f.Login.Merge(Login{e.Login.Subject, e.Login.Epoch, Proofs{Password: m.Now}})
 	case FactorOK:
-		if e.Method == Password || !m.Enrolled.Has(e.Method) {
+		if !f.Asked(m).Has(e.Method) {
 			return f, ErrOutOfStep
 		}
 		f.Login.Proofs[e.Method] = m.Now

@@ -306,6 +306,56 @@ func TestRecoveryIsTheLastResort(t *testing.T) {
 	wantStep(t, apply(t, f, factor(Recovery), m), m, AskConsent)
 }
 
+// A code that brings nobody nearer to what is demanded is not asked for, nor
+// taken: it would be used up for nothing.
+func TestOnlyTheFactorsThatAreMissingAreAskedFor(t *testing.T) {
+	both := Policy{Ladder: Ladder{
+		{Name: "pwd", Ways: []Methods{Of(Password)}},
+		{Name: "two", Ways: []Methods{Of(Password, OTP, Passkey)}},
+	}}
+	all := Of(OTP, Recovery, Passkey)
+	tests := []struct {
+		name             string
+		policy           Policy
+		proven, enrolled Methods
+		want             Methods
+	}{
+		{"any", mfa, 0, all, all},
+		{"the passkey alone", Policy{}, 0, all, Of(Passkey)},
+		{"what there is", mfa, 0, Of(Recovery), Of(Recovery)},
+		{"both", both, 0, Of(OTP, Passkey), Of(OTP, Passkey)},
+		{"the other", both, Of(OTP), Of(OTP, Passkey), Of(Passkey)},
+		{"the other, and not a new phone", both, Of(OTP), all, Of(Passkey)},
+		{"a new phone, too", both, Of(Passkey), all, Of(OTP, Recovery)},
+		{"a new phone alone", both, Of(Passkey), Of(Passkey, Recovery), Of(Recovery)},
+		{"a new phone instead", strict, 0, Of(OTP, Recovery), Of(OTP, Recovery)},
+	}
+	for _, tt := range tests {
+		d := demand(t, "", tt.policy)
+		m := at(d, 0)
+		m.Enrolled = tt.enrolled
+		f := Begin(d, Login{}, t0)
+		if got := f.Asked(m); got != 0 {
+			t.Errorf("%s: %v before the password", tt.name, got.Names())
+		}
+		f = apply(t, f, password("alice"), m)
+		for one := OTP; one < methods; one++ {
+			if tt.proven.Has(one) {
+				f = apply(t, f, factor(one), m)
+			}
+		}
+		wantStep(t, f, m, AskFactor)
+		if got := f.Asked(m); got != tt.want {
+			t.Errorf("%s: asked for are %v, want %v", tt.name, got.Names(), tt.want.Names())
+		}
+		for one := range methods {
+			if !tt.want.Has(one) {
+				refuse(t, f, factor(one), m, ErrOutOfStep)
+			}
+		}
+	}
+}
+
 // PW-3, TO-8
 func TestAPasswordIsAskedForBeforeAnyCode(t *testing.T) {
 	m := at(demand(t, "max_age=60", mfa), 0)

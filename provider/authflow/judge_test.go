@@ -149,6 +149,27 @@ func (a ask) goal(w world, m Moment) string {
 	return ""
 }
 
+// helpful returns the factors without which a way to the goal would be none,
+// and that are still to be given.
+func (a ask) helpful(w world, m Moment, has Methods) (s Methods) {
+	can := has | m.Enrolled | Of(Password)
+	if m.Enrolled.Has(Recovery) || w.recovered(has, m) {
+		can |= Of(OTP)
+	}
+	goal := a.goal(w, m)
+	for way := range Methods(1 << methods) {
+		for one := OTP; one < methods && can.Covers(way); one++ {
+			if !has.Has(one) && meets(goal, way) && !meets(goal, way&^Of(one)) {
+				s |= Of(one)
+			}
+		}
+	}
+	if s.Has(OTP) && !w.recovered(has, m) {
+		s |= Of(Recovery)
+	}
+	return s & m.Enrolled
+}
+
 func (w world) recovered(has Methods, m Moment) bool {
 	return has.Has(Recovery) && m.Now.Sub(w.given[Recovery]) <= 5*time.Minute
 }
@@ -197,6 +218,9 @@ func (a ask) judge(w world, m Moment, at place) error {
 	if (step == Granted) != (err == nil) || (step == Denied) != (reason != nil) {
 		return fmt.Errorf("%v (%v) beside a grant with %v", step, reason, err)
 	}
+	if asked := w.flow.Asked(m); step != AskFactor && asked != 0 {
+		return fmt.Errorf("at %v %v are asked for", step, asked.Names())
+	}
 	shut, barred := a.shut(w, m), a.barred(w, m)
 	if step == Denied {
 		if a.silent || slices.Contains(shut, reason) || slices.Contains(barred, reason) {
@@ -204,7 +228,7 @@ func (a ask) judge(w world, m Moment, at place) error {
 		}
 		return fmt.Errorf("denied because %v, which is not so", reason)
 	}
-	if len(shut) > 0 || len(barred) > 0 && step != AskPassword {
+	if len(shut) > 0 || len(barred) > 0 {
 		return fmt.Errorf("%v although %v", step, append(shut, barred...))
 	}
 	if a.silent && step != Granted {
@@ -217,7 +241,7 @@ func (a ask) judge(w world, m Moment, at place) error {
 	first := m.MayEnroll && m.Enrolled == 0
 	switch step {
 	case AskPassword:
-		if met || has.Has(Password) && (!first || young || len(barred) > 0) {
+		if met || has.Has(Password) && (!first || young) {
 			return errors.New("a password is asked for in vain")
 		}
 		return nil
@@ -229,6 +253,9 @@ func (a ask) judge(w world, m Moment, at place) error {
 	case AskFactor:
 		if met || w.who == "" || m.Enrolled&^has == 0 && !m.Enrolled.Has(Recovery) || !has.Has(Password) {
 			return errors.New("a factor is asked for out of turn")
+		}
+		if want := a.helpful(w, m, has); w.flow.Asked(m) != want {
+			return fmt.Errorf("asked for are %v, of use are %v", w.flow.Asked(m).Names(), want.Names())
 		}
 		return nil
 	case ShowCodes:

@@ -97,3 +97,16 @@ func (l Ladder) shortest(able, proven Methods) (best Methods, ok bool) {
 	}
 	return best, ok
 }
+
+// useful returns the methods on those ways to any level of l that someone who
+// is able to prove able can go.
+func (l Ladder) useful(able Methods) (s Methods) {
+	for _, level := range l {
+		for _, way := range level.Ways {
+			if able.Covers(way) {
+				s |= way
+			}
+		}
+	}
+	return s
+}

@@ -95,6 +95,26 @@ func TestPromptLoginProvesEverythingAnewForTheSameUser(t *testing.T) {
 	wantStep(t, f, m, AskConsent)
 }
 
+// SU-2: a session says who it is, however old, and so what they can reach: a
+// password that is asked for in vain is one typed for nothing.
+func TestWhatCannotBeReachedIsDeniedBeforeAnyPage(t *testing.T) {
+	for _, query := range []string{"acr_values=phr", "acr_values=phr&max_age=60", "acr_values=phr&max_age=0", "acr_values=phr&prompt=login", "acr_values=phr&max_age=60&prompt=none"} {
+		d := demand(t, query, mfa)
+		f := Begin(d, login(t0.Add(-time.Hour), Password, OTP), t0)
+		m := at(d, 0)
+		wantDenied(t, f, m, ErrUnmet)
+		m.SessionEnded = true
+		wantDenied(t, f, m, ErrUnmet)
+		m.Enrolled |= Of(Passkey)
+		if !d.Silent {
+			wantStep(t, f, m, AskPassword)
+		}
+	}
+	// Whose browser it is to be, nobody knows yet.
+	d := demand(t, "acr_values=phr&prompt=select_account", mfa)
+	wantStep(t, Begin(d, login(t0.Add(-time.Hour), Password, OTP), t0), at(d, 0), AskPassword)
+}
+
 func TestTheTenthWrongAnswerEndsAFlow(t *testing.T) {
 	d := demand(t, "", mfa)
 	m := at(d, 0)

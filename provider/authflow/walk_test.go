@@ -241,8 +241,8 @@ func (a ask) move(w world, m Moment, at place, c *chart, visit func(world)) erro
 			}
 			continue
 		}
-		if e.Kind == FactorOK && (e.Method == Password || !m.Enrolled.Has(e.Method)) {
-			return fmt.Errorf("%v is taken, which is not enrolled", e)
+		if e.Kind == FactorOK && !w.flow.Asked(m).Has(e.Method) {
+			return fmt.Errorf("%v is taken, which nothing asks for", e)
 		}
 		if at.step == Denied || at.step == Granted && e.Kind != Cancelled || e.Kind == Switched && a.hint != "" {
 			return fmt.Errorf("%v is taken at %v", e, at.step)
@@ -281,6 +281,7 @@ func (a ask) persist(w world, m Moment, at place, c *chart) error {
 			return fmt.Errorf("after %d wrong answers: %w", v.misses, err)
 		}
 	}
+	stranger := w.who == ""
 	for range 8 {
 		step, reason := w.flow.Next(m)
 		var e Event
@@ -288,7 +289,7 @@ func (a ask) persist(w world, m Moment, at place, c *chart) error {
 		case Granted:
 			return nil
 		case Denied:
-			if reason == ErrUnmet && at.step == AskPassword {
+			if reason == ErrUnmet && stranger {
 				return nil // who it is was not known before
 			}
 			return fmt.Errorf("%v, and in the end denied because %v", at.step, reason)
@@ -297,7 +298,7 @@ func (a ask) persist(w world, m Moment, at place, c *chart) error {
 		case AskEnroll:
 			e = Event{Kind: Enrolled, Epoch: "2"}
 		case AskFactor:
-			e = factor(willing(m.Enrolled &^ w.counting(a, m.Now)))
+			e = factor(willing(w.flow.Asked(m)))
 		case AskConsent:
 			e = Event{Kind: ConsentOK}
 		}

@@ -26,10 +26,14 @@ var atomicCases = []storeCase{
 		before, spent := newSession(anna), newGrant(anna, "app")
 		done(t, s.SaveSession(t.Context(), before))
 		done(t, s.CreateGrant(t.Context(), spent))
+		pushed, unspent := newPushed(), newPushed()
+		done(t, s.CreatePushed(t.Context(), unspent))
 		f, session, g := newFlow(), newSession(anna), newGrant(anna, "app")
 		undone(t, s, func(ctx context.Context) error {
 			return errors.Join(
 				s.CreateFlow(ctx, f),
+				s.CreatePushed(ctx, pushed),
+				s.SpendPushed(ctx, unspent.ID, at(9)),
 				s.EndSession(ctx, anna, before.ID),
 				s.SaveSession(ctx, session),
 				s.SaveConsent(ctx, provider.Consent{Subject: anna, ClientID: "app", Scopes: []string{"openid"}, Given: at(0)}),
@@ -41,6 +45,9 @@ var atomicCases = []storeCase{
 		})
 		_, err := s.Flow(t.Context(), f.ID)
 		refused(t, "the flow", err, provider.ErrNotFound)
+		_, err = s.Pushed(t.Context(), pushed.ID)
+		refused(t, "the pushed request", err, provider.ErrNotFound)
+		equal(t, "the pushed request before it", value(s.Pushed(t.Context(), unspent.ID))(t), unspent)
 		_, err = s.Grant(t.Context(), g.ID)
 		refused(t, "the grant", err, provider.ErrNotFound)
 		equal(t, "the grant before it", value(s.Grant(t.Context(), spent.ID))(t), spent)

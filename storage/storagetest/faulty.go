@@ -132,6 +132,21 @@ func (f *FaultyStore) SaveFlow(ctx context.Context, flow provider.Flow) error {
 	return f.do("SaveFlow", func() error { return f.s.SaveFlow(ctx, flow) })
 }
 
+// CreatePushed does so.
+func (f *FaultyStore) CreatePushed(ctx context.Context, p provider.PushedRequest) error {
+	return f.do("CreatePushed", func() error { return f.s.CreatePushed(ctx, p) })
+}
+
+// Pushed does so.
+func (f *FaultyStore) Pushed(ctx context.Context, id provider.Hash) (provider.PushedRequest, error) {
+	return call(f, "Pushed", func() (provider.PushedRequest, error) { return f.s.Pushed(ctx, id) })
+}
+
+// SpendPushed does so.
+func (f *FaultyStore) SpendPushed(ctx context.Context, id provider.Hash, now time.Time) error {
+	return f.do("SpendPushed", func() error { return f.s.SpendPushed(ctx, id, now) })
+}
+
 // Session does so.
 func (f *FaultyStore) Session(ctx context.Context, cookie provider.Hash) (provider.Session, error) {
 	return call(f, "Session", func() (provider.Session, error) { return f.s.Session(ctx, cookie) })
@@ -155,6 +170,31 @@ func (f *FaultyStore) EndSession(ctx context.Context, subject, id string) error 
 // EndSessions does so.
 func (f *FaultyStore) EndSessions(ctx context.Context, subject string) error {
 	return f.do("EndSessions", func() error { return f.s.EndSessions(ctx, subject) })
+}
+
+// SessionClients does so.
+func (f *FaultyStore) SessionClients(ctx context.Context, id string) ([]string, error) {
+	return call(f, "SessionClients", func() ([]string, error) { return f.s.SessionClients(ctx, id) })
+}
+
+// EndFlows does so.
+func (f *FaultyStore) EndFlows(ctx context.Context, browser provider.Hash, subject string) error {
+	return f.do("EndFlows", func() error { return f.s.EndFlows(ctx, browser, subject) })
+}
+
+// ClaimLogouts does so.
+func (f *FaultyStore) ClaimLogouts(ctx context.Context, now, until time.Time, limit int) ([]provider.Logout, error) {
+	return call(f, "ClaimLogouts", func() ([]provider.Logout, error) { return f.s.ClaimLogouts(ctx, now, until, limit) })
+}
+
+// SaveLogout does so.
+func (f *FaultyStore) SaveLogout(ctx context.Context, l provider.Logout, claimed time.Time) error {
+	return f.do("SaveLogout", func() error { return f.s.SaveLogout(ctx, l, claimed) })
+}
+
+// RemoveLogout does so.
+func (f *FaultyStore) RemoveLogout(ctx context.Context, id string) error {
+	return f.do("RemoveLogout", func() error { return f.s.RemoveLogout(ctx, id) })
 }
 
 // Consent does so.
@@ -200,6 +240,11 @@ func (f *FaultyStore) RotateGrant(ctx context.Context, id string, from int64, no
 // RevokeGrant does so.
 func (f *FaultyStore) RevokeGrant(ctx context.Context, id string, now time.Time) error {
 	return f.do("RevokeGrant", func() error { return f.s.RevokeGrant(ctx, id, now) })
+}
+
+// SpendAssertion does so.
+func (f *FaultyStore) SpendAssertion(ctx context.Context, key provider.Hash, expires time.Time) error {
+	return f.do("SpendAssertion", func() error { return f.s.SpendAssertion(ctx, key, expires) })
 }
 
 // Record does so.

@@ -28,7 +28,13 @@ func open(t *testing.T) *storage.DB {
 }
 
 func TestAStoreWithoutAFaultIsTheStoreItself(t *testing.T) {
-	s := storagetest.Faulty(open(t), storagetest.Fault{})
+	d := open(t)
+	for _, c := range storagetest.Clients() {
+		if err := d.AddClient(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := storagetest.Faulty(d, storagetest.Fault{})
 	storagetest.TestStore(t, func(*testing.T) provider.Store { return s })
 	storagetest.TestFactorStore(t, func(*testing.T) mfa.Store { return s })
 }

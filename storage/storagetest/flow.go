@@ -18,6 +18,7 @@ func newFlow() provider.Flow {
 		Request:  "client_id=app&scope=openid+profile&state=%00%FF%26",
 		ClientID: "app",
 		Session:  "s-" + rand.Text(),
+		Pushed:   hash(),
 		State: authflow.Flow{
 			Login:    login("anna"),
 			Pinned:   "anna",

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"crypto/rand"
 	"testing"
 
@@ -18,6 +19,7 @@ func newGrant(subject, clientID string) provider.Grant {
 		Scopes:      []string{"openid", "offline_access"},
 		Details:     `[{"type":"payment","amount":"1.00"}]`,
 		Claims:      provider.AskedClaims{UserInfo: []string{"email"}, IDToken: []string{"name", "email"}},
+		Resources:   []string{"https://api.example/?q=%20", "urn:example:api"},
 		Login:       login(subject),
 		ACR:         "mfa",
 		Requested:   at(0),
@@ -38,9 +40,9 @@ var grantCases = []storeCase{
 		done(t, s.CreateGrant(t.Context(), g))
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 	}},
-	{"a grant of which no claims were asked comes back as it was stored", func(t *testing.T, s provider.Store) {
+	{"a grant of which no more was asked comes back as it was stored", func(t *testing.T, s provider.Store) {
 		g := newGrant("anna", "app")
-		g.Claims, g.Details = provider.AskedClaims{}, ""
+		g.Claims, g.Details, g.Resources = provider.AskedClaims{}, "", nil
 		done(t, s.CreateGrant(t.Context(), g))
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 	}},
@@ -99,7 +101,7 @@ var grantCases = []storeCase{
 		done(t, s.CreateGrant(t.Context(), g))
 		done(t, s.SpendCode(t.Context(), g.ID, 1, at(10), at(1000)))
 		done(t, s.RotateGrant(t.Context(), g.ID, 1, at(20), at(1020)))
-		g.CodeSpent, g.Generation, g.Expires = at(10), 2, at(1020)
+		g.CodeSpent, g.Generation, g.Rotated, g.Expires = at(10), 2, at(20), at(1020)
 		equal(t, "the grant", value(s.Grant(t.Context(), g.ID))(t), g)
 		refused(t, "an older generation", s.RotateGrant(t.Context(), g.ID, 1, at(21), at(9999)), provider.ErrConflict)
 		refused(t, "a generation to come", s.RotateGrant(t.Context(), g.ID, 3, at(21), at(9999)), provider.ErrConflict)
@@ -110,11 +112,29 @@ var grantCases = []storeCase{
 		done(t, s.CreateGrant(t.Context(), g))
 		done(t, s.SpendCode(t.Context(), g.ID, 1, at(10), at(1000)))
 		winner := one(t, "RotateGrant", race(func(i int) error {
-			return s.RotateGrant(t.Context(), g.ID, 1, at(20), at(1000+i))
+			return s.RotateGrant(t.Context(), g.ID, 1, at(20+i), at(1000+i))
 		}), provider.ErrConflict)
 		got := value(s.Grant(t.Context(), g.ID))(t)
 		equal(t, "the generation", got.Generation, int64(2))
+		equal(t, "when the winner did", got.Rotated, at(20+winner))
 		equal(t, "what the winner wrote", got.Expires, at(1000+winner))
+	}},
+	{"in a transaction a grant is locked", func(t *testing.T, s provider.Store) {
+		g := newGrant("anna", "app")
+		done(t, s.CreateGrant(t.Context(), g))
+		done(t, s.SpendCode(t.Context(), g.ID, 1, at(10), at(1000)))
+		for _, err := range race(func(int) error {
+			return s.Atomically(t.Context(), func(ctx context.Context) error {
+				g, err := s.Grant(ctx, g.ID)
+				if err != nil {
+					return err
+				}
+				return s.RotateGrant(ctx, g.ID, g.Generation, at(20), at(1000)) // without the lock: ErrConflict
+			})
+		}) {
+			done(t, err)
+		}
+		equal(t, "the generation", value(s.Grant(t.Context(), g.ID))(t).Generation, int64(1+racers))
 	}},
 	{"a revoked grant stays revoked", func(t *testing.T, s provider.Store) {
 		g := newGrant("anna", "app")

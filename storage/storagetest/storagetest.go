@@ -24,8 +24,8 @@ import (
 	"github.com/sallyport-id/sallyport/provider/authflow"
 )
 
-// TestStore tests the store that open returns, which need not be empty. open
-// is called once.
+// TestStore tests the store that open returns, which need not be empty, and in
+// which Clients are registered. open is called once.
 func TestStore(t *testing.T, open func(t *testing.T) provider.Store) {
 	s := open(t)
 	for _, part := range []struct {
@@ -33,9 +33,12 @@ func TestStore(t *testing.T, open func(t *testing.T) provider.Store) {
 		cases []storeCase
 	}{
 		{"flow", flowCases},
+		{"pushed", pushedCases},
 		{"session", sessionCases},
 		{"consent", consentCases},
 		{"grant", grantCases},
+		{"assertion", assertionCases},
+		{"logout", logoutCases},
 		{"event", eventCases},
 		{"atomically", atomicCases},
 	} {

@@ -6,10 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -34,9 +34,9 @@ var ErrAccess = errors.New("engine: no valid access token")
 var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256}
 
 // Access checks an access token: its MAC or, of a JWT, signature, type,
-// issuer, audience and time. key returns the published key called kid for alg.
-// Whether the grant still stands is for the caller to see. Any error but
-// ErrAccess is one of key.
+// issuer and time. key returns the published key called kid for alg. Whether
+// the grant still stands, and whether the token is for whom it is shown to, is
+// for the caller to see. Any error but ErrAccess is one of key.
 func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access, error) {
 	if strings.HasPrefix(token, accessPrefix+".") {
 		return e.opaque(token)
@@ -51,8 +51,7 @@ func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access
 	}
 	grant, _, ok := strings.Cut(c.ID, ".")
 	expires := time.Unix(c.Expires, 0)
-	if !ok || c.Issuer != e.config.Issuer || !slices.Contains(c.Audience, e.config.Issuer) ||
-		!time.Now().Before(expires) {
+	if !ok || c.Issuer != e.config.Issuer || len(c.Audience) == 0 || !time.Now().Before(expires) {
 		return Access{}, ErrAccess
 	}
 	return Access{
@@ -64,20 +63,23 @@ func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access
 func (e *Engine) opaque(token string) (Access, error) {
 	text, ok := e.macs.sealed(token, true)
 	part := strings.Split(text, ".")
-	if !ok || len(part) != 7 || part[0] != accessPrefix {
+	if !ok || len(part) != 8 || part[0] != accessPrefix {
 		return Access{}, ErrAccess
 	}
 	end, err1 := strconv.ParseInt(part[3], 36, 64)
 	scopes, err2 := base64.RawURLEncoding.DecodeString(part[4])
 	begin, err3 := strconv.ParseInt(part[5], 36, 64)
 	client, err4 := base64.RawURLEncoding.DecodeString(part[6])
+	resources, err5 := base64.RawURLEncoding.DecodeString(part[7])
 	expires := time.Unix(end, 0)
-	if err := errors.Join(err1, err2, err3, err4); err != nil || !time.Now().Before(expires) {
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil || !time.Now().Before(expires) {
 		return Access{}, ErrAccess
 	}
+	granted := strings.Fields(string(scopes))
 	return Access{
-		Grant: part[1], ClientID: string(client), ID: part[2], Audience: []string{e.config.Issuer},
-		Scopes: strings.Fields(string(scopes)), Issued: time.Unix(begin, 0), Expires: expires,
+		Grant: part[1], ClientID: string(client), ID: part[2],
+		Audience: e.audience(strings.Fields(string(resources)), granted),
+		Scopes:   granted, Issued: time.Unix(begin, 0), Expires: expires,
 	}, nil
 }
 
@@ -89,6 +91,10 @@ type Verifier func(ctx context.Context, kid, alg string) (crypto.PublicKey, erro
 // from key alone: jku, x5u and embedded keys are not looked at. ID tokens,
 // whose type is "JWT", and access tokens do not pass for one another.
 func Verify(ctx context.Context, token, typ string, key Verifier) ([]byte, error) {
+	// Spaces are skipped there: a token would have many spellings.
+	if strings.ContainsFunc(token, unicode.IsSpace) {
+		return nil, ErrAccess
+	}
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		return nil, ErrAccess

@@ -25,9 +25,11 @@
 // max_age, id_token_hint and nonce at the token endpoint (a refresh would take
 // its nonce from the body), state (at least 8 characters or nothing goes),
 // its signer (one key, no kid), HMAC strategies (a global mutex), introspection
-// and revocation, error writers, everything that fetches.
+// and revocation, error writers, everything that fetches, audiences (its
+// parameter is called audience and cannot be narrowed).
 //
 // Upstream fixes carried: single use of codes and refresh tokens (the store's
 // matter: #778), PKCE kept after a wrong verifier (#883), access tokens with a
-// fresh iat at refresh (#774), a refresh that asks for less (#696).
+// fresh iat at refresh (#774), a refresh that asks for less (#696). Ours besides:
+// a grace in which a refresh token gets its one successor again.
 package engine

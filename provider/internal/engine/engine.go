@@ -29,6 +29,10 @@ type Config struct {
 	AccessLifetime  time.Duration
 	IDTokenLifetime time.Duration
 	RefreshLifetime time.Duration // idle: from one use to the next
+
+	// RefreshGrace is for how long the refresh token that was replaced last still
+	// gets its successor. 0: it is reuse at once.
+	RefreshGrace time.Duration
 }
 
 // A Client is what fosite must know of a relying party.
@@ -40,21 +44,28 @@ type Client struct {
 	GrantTypes   []string
 	Opaque       bool   // access tokens are opaque
 	Algorithm    string // that signs its tokens
+
+	Resources []string // it may ask access tokens for
 }
 
 // A Grant is what fosite must know of what a user gave a client.
 type Grant struct {
 	ID        string
-	Subject   string
+	Subject   string // this and SessionID: as the client knows them
 	ClientID  string
 	SessionID string
 	Scopes    []string
+	Resources []string       // its access tokens are for; none: this server
 	Claims    map[string]any // of the user, for ID tokens
-	ACR       string
-	AMR       []string
-	AuthTime  time.Time
-	Nonce     string
-	Details   json.RawMessage // RFC 9396; empty: none
+
+	AccessClaims map[string]any // likewise, for JWT access tokens
+
+	ACR      string
+	AMR      []string
+	AuthTime time.Time
+	Nonce    string
+	Details  json.RawMessage // RFC 9396; empty: none
+	Left     []string        // of Scopes, those that are renewed
 
 	Code        [32]byte
 	CodeExpires time.Time
@@ -63,6 +74,7 @@ type Grant struct {
 	Challenge   string
 
 	Generation int64
+	Rotated    time.Time // when Generation took the place of the one before; zero: it is the first
 	Expires    time.Time // of the refresh token of Generation
 	Ends       time.Time // of every token
 	Revoked    bool

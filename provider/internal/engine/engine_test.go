@@ -70,7 +70,7 @@ func published(_ context.Context, kid, alg string) (crypto.PublicKey, error) {
 func granted() (*Grant, string) {
 	sum := sha256.Sum256([]byte(verifier))
 	return &Grant{
-		ID: "grant", Subject: "sub", ClientID: "app", SessionID: "sid", Scopes: app.Scopes,
+		ID: "grant", Subject: "sub", ClientID: "app", SessionID: "sid", Scopes: app.Scopes, Left: app.Scopes,
 		ACR: "mfa", AMR: []string{"pwd", "otp"}, AuthTime: time.Now(), Nonce: "n",
 		Code: sha256.Sum256([]byte("half")), CodeExpires: time.Now().Add(time.Minute), RedirectURI: redirect,
 		Challenge: base64.RawURLEncoding.EncodeToString(sum[:]),
@@ -82,10 +82,11 @@ func exchange(code string) url.Values {
 	return url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirect}, "code_verifier": {verifier}}
 }
 
-// tokens returns what a good code buys.
-func tokens(t testing.TB, e *Engine, c Client) map[string]any {
+// tokens returns what a good code buys, for these APIs.
+func tokens(t testing.TB, e *Engine, c Client, apis ...string) map[string]any {
 	t.Helper()
 	g, code := granted()
+	g.Resources = apis
 	got, err := e.Token(ctx, exchange(code), c, g)
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +121,24 @@ func TestASecretHasThirtyTwoBytes(t *testing.T) {
 	}
 }
 
+// All of a secret counts; fosite takes the first 32 bytes of one (fosite.md
+// 3.9), so that two that begin alike would be one.
+func TestEveryByteOfASecretCounts(t *testing.T) {
+	long := bytes.Repeat([]byte("same"), 16)
+	other := bytes.Clone(long)
+	other[63]++
+	a, b := newEngine(t, long), newEngine(t, other)
+	opaque := app
+	opaque.Opaque = true
+	got := tokens(t, a, opaque)
+	if _, err := b.Access(ctx, got["access_token"].(string), published); err == nil {
+		t.Error("an access token of another secret is good")
+	}
+	if _, ok := b.RefreshGrant(got["refresh_token"].(string)); ok {
+		t.Error("a refresh token of another secret is good")
+	}
+}
+
 // A new secret in front makes; the one behind still verifies; one that is gone
 // does not.
 func TestSecretsRotate(t *testing.T) {
@@ -143,7 +162,7 @@ func TestSecretsRotate(t *testing.T) {
 // One key for each purpose: no MAC passes for one of another kind.
 func TestAMACIsOfOneKind(t *testing.T) {
 	e := newEngine(t, secrets...)
-	for _, text := range []string{"slp_rt.grant.1", "slp_at.grant.jti.zzzzzz.b3BlbmlkIA.1.YXBw"} {
+	for _, text := range []string{"slp_rt.grant.1", "slp_at.grant.jti.zzzzzz.b3BlbmlkIA.1.YXBw."} {
 		for name, key := range map[string][]byte{"refresh": e.macs[0].refresh, "access": e.macs[0].access, "secret": secrets[0]} {
 			token := seal(text, key)
 			_, isRefresh := e.RefreshGrant(token)
@@ -191,6 +210,46 @@ func TestARefreshTokenHasOneSuccessor(t *testing.T) {
 		var r *Refusal
 		if !errors.As(err, &r) || r.Code != "invalid_grant" || r.Reuse != reuse {
 			t.Errorf("at generation %d: %v, reuse %v", generation, err, r)
+		}
+	}
+}
+
+// In its grace, the refresh token that was replaced last gets the successor
+// that it had; whatever the clock of whoever rotated it says, only if there is
+// a grace.
+func TestTheGraceGivesTheSuccessorAgain(t *testing.T) {
+	e := newEngine(t, secrets...)
+	token := func(generation string) string { return seal("slp_rt.grant."+generation, e.macs[0].refresh) }
+	for name, is := range map[string]struct {
+		grace, ago time.Duration
+		generation string // that is presented; the last one is 3
+		revoked    bool
+		want       string // the answer's; empty: invalid_grant
+		reuse      bool
+	}{
+		"in it":                  {time.Minute, 50 * time.Second, "2", false, "3", false},
+		"after it":               {time.Minute, time.Minute, "2", false, "", true},
+		"none":                   {0, 0, "2", false, "", true},
+		"none, by another clock": {0, -time.Second, "2", false, "", true},
+		"an older one":           {time.Minute, 0, "1", false, "", true},
+		"the last one":           {time.Minute, 0, "3", false, "4", false},
+		"one to come":            {time.Minute, 0, "4", false, "", false},
+		"revoked":                {time.Minute, 0, "2", true, "", false},
+		"revoked, after it":      {time.Minute, time.Minute, "2", true, "", true},
+	} {
+		e.config.RefreshGrace = is.grace
+		g, _ := granted()
+		g.CodeSpent, g.Generation, g.Rotated, g.Revoked = true, 3, time.Now().Add(-is.ago), is.revoked
+		got, err := e.Token(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token(is.generation)}}, app, g)
+		if is.want == "" {
+			var r *Refusal
+			if !errors.As(err, &r) || r.Code != "invalid_grant" || r.Reuse != is.reuse {
+				t.Errorf("%s: got %v, %+v", name, err, r)
+			}
+			continue
+		}
+		if err != nil || got.Body["refresh_token"] != token(is.want) || got.Again == got.Rotate || got.Again != (is.want == "3") || got.Spend {
+			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
 }

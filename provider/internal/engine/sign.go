@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/cryptosigner"
@@ -40,27 +39,6 @@ type idClaims struct {
 	AMR             []string `json:"amr"`
 	SessionID       string   `json:"sid,omitempty"`
 	AccessTokenHash string   `json:"at_hash,omitempty"`
-}
-
-// with returns c with claims of the user. None of them takes the place of what
-// the token says of itself.
-func (c idClaims) with(user map[string]any) (any, error) {
-	if len(user) == 0 {
-		return c, nil
-	}
-	b, err := json.Marshal(c)
-	if err != nil {
-		return nil, fmt.Errorf("engine: writing claims: %w", err)
-	}
-	var own map[string]json.RawMessage
-	if err := json.Unmarshal(b, &own); err != nil {
-		return nil, fmt.Errorf("engine: reading claims: %w", err)
-	}
-	all := maps.Clone(user)
-	for name, v := range own {
-		all[name] = v
-	}
-	return all, nil
 }
 
 // sign returns claims as a JWT of the given type, signed with the current key

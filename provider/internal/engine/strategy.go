@@ -22,7 +22,7 @@ import (
 //
 //	code           grant.secret                              SHA-256 of secret is stored
 //	refresh token  slp_rt.grant.generation.MAC
-//	access token   slp_at.grant.jti.expires.scopes.issued.client.MAC, or a JWT (RFC 9068)
+//	access token   slp_at.grant.jti.expires.scopes.issued.client.resources.MAC, or a JWT (RFC 9068)
 const (
 	refreshPrefix = "slp_rt"
 	accessPrefix  = "slp_at"
@@ -153,8 +153,12 @@ func (codes) ValidateAuthorizeCode(ctx context.Context, _ fosite.Requester, _ st
 type refreshTokens struct{ *Engine }
 
 func (r refreshTokens) GenerateRefreshToken(ctx context.Context, _ fosite.Requester) (string, string, error) {
-	g := from(ctx).grant
-	text := refreshPrefix + "." + g.ID + "." + strconv.FormatInt(g.Generation+1, 36)
+	u := from(ctx)
+	next := u.grant.Generation + 1
+	if u.again {
+		next = u.grant.Generation
+	}
+	text := refreshPrefix + "." + u.grant.ID + "." + strconv.FormatInt(next, 36)
 	return seal(text, r.macs[0].refresh), text, nil
 }
 
@@ -188,13 +192,12 @@ func (a accessTokens) GenerateAccessToken(ctx context.Context, r fosite.Requeste
 			accessPrefix, u.grant.ID, NewID(), strconv.FormatInt(expires.Unix(), 36),
 			base64.RawURLEncoding.EncodeToString([]byte(scopes)), strconv.FormatInt(now.Unix(), 36),
 			base64.RawURLEncoding.EncodeToString([]byte(u.client.ID)),
+			base64.RawURLEncoding.EncodeToString([]byte(strings.Join(u.resources, " "))),
 		}, ".")
 		return seal(text, a.macs[0].access), "", nil
 	}
-	// RFC 9068 section 2.2. Until a resource is named, the audience is this
-	// server, whose userinfo endpoint the token opens.
-	c := accessClaims{
-		Issuer: a.config.Issuer, Subject: u.grant.Subject, Audience: []string{a.config.Issuer},
+	c := accessClaims{ // RFC 9068 section 2.2
+		Issuer: a.config.Issuer, Subject: u.grant.Subject, Audience: a.audience(u.resources, r.GetGrantedScopes()),
 		Expires: expires.Unix(), IssuedAt: now.Unix(), ID: u.grant.ID + "." + NewID(),
 		ClientID: u.client.ID, Scope: scopes, ACR: u.grant.ACR, AMR: u.grant.AMR,
 		Details: u.grant.Details,
@@ -202,7 +205,11 @@ func (a accessTokens) GenerateAccessToken(ctx context.Context, r fosite.Requeste
 	if !u.grant.AuthTime.IsZero() {
 		c.AuthTime = u.grant.AuthTime.Unix()
 	}
-	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", c)
+	claims, err := together(c, u.grant.AccessClaims)
+	if err != nil {
+		return "", "", err
+	}
+	token, err := a.sign(ctx, u.client.Algorithm, "at+jwt", claims)
 	return token, "", err
 }
 
@@ -222,12 +229,12 @@ func (i idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, r fosite
 		return "", fosite.ErrServerError.WithDebug("no OpenID session")
 	}
 	now := time.Now()
-	claims, err := idClaims{
+	claims, err := together(idClaims{
 		Issuer: i.config.Issuer, Subject: u.grant.Subject, Audience: u.client.ID,
 		Expires: now.Add(i.config.IDTokenLifetime).Unix(), IssuedAt: now.Unix(),
 		AuthTime: u.grant.AuthTime.Unix(), Nonce: u.grant.Nonce, ACR: u.grant.ACR, AMR: u.grant.AMR,
 		SessionID: u.grant.SessionID, AccessTokenHash: s.IDTokenClaims().AccessTokenHash,
-	}.with(u.grant.Claims)
+	}, u.grant.Claims)
 	if err != nil {
 		return "", err
 	}

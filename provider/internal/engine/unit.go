@@ -17,9 +17,13 @@ type unit struct {
 	client Client
 	grant  *Grant // that the code or token in the request names; nil: none
 
+	resources []string      // that the access token is for; none: this server
+	grace     time.Duration // of the refresh token that was replaced last
+
 	code                  [32]byte // of the new code
 	spend, rotate, revoke bool
 	refresh               bool // a refresh token was made
+	again                 bool // the refresh token is the one that was replaced last, in its grace
 }
 
 type unitKey struct{}
@@ -187,6 +191,11 @@ func (units) GetRefreshTokenSession(ctx context.Context, signature string, _ fos
 	switch {
 	case !ok || u.grant == nil || u.grant.ID != id || u.grant.ClientID != u.client.ID:
 		return nil, fosite.ErrNotFound
+	case u.graces(generation):
+		if u.grant.Revoked {
+			return nil, fosite.ErrNotFound
+		}
+		u.again = true
 	case generation < u.grant.Generation:
 		// Before anything else: a thief who comes while the grant stands still
 		// is noticed, too.
@@ -198,8 +207,16 @@ func (units) GetRefreshTokenSession(ctx context.Context, signature string, _ fos
 }
 
 func (units) RotateRefreshToken(ctx context.Context, _ string, _ string) error {
-	from(ctx).rotate = true
+	u := from(ctx)
+	u.rotate = !u.again
 	return nil
+}
+
+// graces reports whether a refresh token of generation is presented within the
+// grace after it was replaced. The answer with its successor may have been lost
+// on the way, and whoever has it gets no other.
+func (u *unit) graces(generation int64) bool {
+	return u.grace > 0 && generation == u.grant.Generation-1 && time.Now().Before(u.grant.Rotated.Add(u.grace))
 }
 
 func (units) RevokeRefreshToken(ctx context.Context, _ string) error { return units{}.revoke(ctx) }

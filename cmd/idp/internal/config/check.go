@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"net/mail"
 	"net/netip"
@@ -74,6 +75,9 @@ func IsLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() || host == "localhost"
 }
 
+// OnLoopback reports whether the issuer is for this machine alone: http.
+func (c Config) OnLoopback() bool { return strings.HasPrefix(c.Issuer, "http://") }
+
 // Base returns the path that the provider is mounted under, without a slash at
 // its end.
 func (c Config) Base() string {
@@ -106,6 +110,13 @@ func (c Config) checkListen(r *report) {
 			r.add(index("trusted_proxies", i), "%q is no IP address or network, such as 10.0.0.7 or 10.0.0.0/8", p)
 		} else if prefix.Bits() == 0 {
 			r.add(index("trusted_proxies", i), "%q is everyone: any client could name any address as its own", p)
+		}
+	}
+	for i, s := range c.PrivateNetworks {
+		if prefix, err := ParseProxy(s); err != nil {
+			r.add(index("private_networks", i), "%q is no IP address or network, such as 10.0.0.7 or 10.0.0.0/8", s)
+		} else if prefix.Bits() == 0 {
+			r.add(index("private_networks", i), "%q is everything, this machine and the metadata service of a cloud among it; name what clients are in", s)
 		}
 	}
 	switch {
@@ -143,6 +154,19 @@ func ParseProxy(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	return netip.ParsePrefix(s)
+}
+
+// Private returns the networks that this server may send requests to where
+// clients are in them.
+func (c Config) Private() (all []netip.Prefix, err error) {
+	for _, s := range c.PrivateNetworks {
+		p, err := ParseProxy(s)
+		if err != nil {
+			return nil, fmt.Errorf("private_networks: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 func (c Config) checkDatabase(r *report) {
@@ -455,11 +479,14 @@ func (c Config) checkLifetimes(r *report) {
 		{"lifetimes.session_idle", l.SessionIdle, time.Minute, 30 * day},
 		{"lifetimes.session", l.Session, time.Minute, 365 * day},
 		{"lifetimes.code", l.Code, 10 * time.Second, time.Minute}, // OA-5
+		// RFC 9126 section 2.2 has 5 to 600 seconds for an example.
+		{"lifetimes.pushed_request", l.Pushed, 5 * time.Second, 10 * time.Minute},
 		{"lifetimes.id_token", l.IDToken, time.Minute, day},
 		{"lifetimes.access_token", l.AccessToken, time.Minute, day},
 		{"lifetimes.refresh_idle", l.RefreshIdle, time.Minute, 365 * day},
 		{"lifetimes.refresh", l.Refresh, time.Minute, 5 * 365 * day},
 		{"lifetimes.once", l.Once, time.Minute, time.Hour},
+		{"lifetimes.refresh_grace", l.RefreshGrace, 0, time.Minute},
 		{"keys.rotate", c.Keys.Rotate, 10 * time.Second, 2 * 365 * day},
 	} {
 		if d := time.Duration(v.value); d < v.least || d > v.most {

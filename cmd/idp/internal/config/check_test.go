@@ -35,6 +35,9 @@ clients:
     secret_sha256: [9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a09]
 `
 
+// jwks is the public key of RFC 7517 appendix A.1.
+const jwks = `{"keys":[{"kty":"EC","crv":"P-256","kid":"2026-a","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
+
 // spoiled returns good with the value at each path (as a.b.0.c) replaced by
 // the YAML beside it, or removed where that is empty.
 func spoiled(t *testing.T, changes ...string) string {
@@ -91,6 +94,8 @@ func load(t *testing.T, text string, environ ...string) (config.Config, config.P
 }
 
 func TestAGoodConfigurationIsAccepted(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "jwks.json")
+	write(t, keys, jwks)
 	for _, changes := range [][]string{
 		nil,
 		{"issuer", "https://example.com/login"},
@@ -100,10 +105,28 @@ func TestAGoodConfigurationIsAccepted(t *testing.T) {
 		{"listen", ":8443", "trusted_proxies", "[10.0.0.0/8, 'fd00::/8', 192.0.2.1]"},
 		{"passwords.memory_kib", "47104", "passwords.iterations", "1"},
 		{"lifetimes.refresh", "365d"},
+		{"lifetimes.pushed_request", "10m"},
 		{"clients.0.redirect_uris", "[http://localhost:3000/cb, 'http://[::1]:3000/cb']"},
 		{"clients.0.pkce", "optional"},
 		{"clients.2.introspects", "true"},
+		{"clients.0.subject_type", "pairwise", "clients.1.subject_type", "pairwise", "clients.1.sector", "example.com"},
+		{"clients.0.userinfo_algorithm", "ES256"},
+		{"clients.0.claims", "[{name: groups}, {name: n, from: name, in: [access_token, userinfo]}, {name: 'https://a.example/b', value: {c: [1, 2.5, null, true]}}]"},
+		{"clients.0.claims", "[{name: groups, in: [access_token]}]", "clients.0.scopes", "[reports]"},
+		{"clients.0.secret_sha256", "", "clients.0.jwks_file", keys},
+		{"clients.2.secret_sha256", "", "clients.2.jwks_uri", "https://robot.example.com:8443/jwks.json"},
+		{"issuer", "http://127.0.0.1:9000", "clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://localhost:3000/jwks"},
+		{"clients.0.pushed_requests", "required"},
+		{"clients.1.pushed_requests", "required"},
+		{"lifetimes.refresh_grace", "0s"},
+		{"lifetimes.refresh_grace", "60s"},
+		{"clients.0.resources", "[https://api.example.com, urn:example:api, 'http://[::1]:9/x?y=z']"},
 		{"clients.0.continues_to", "[https://www.example.com, 'https://x.example.com:8443']"},
+		{"clients.0.post_logout_redirect_uris", "[https://elsewhere.example.com/bye]", "clients.1.post_logout_redirect_uris", "['com.example.app:/bye']"},
+		{"clients.0.backchannel_logout_uri", "https://elsewhere.example.com/out?x=1", "clients.0.frontchannel_logout_uri", "https://wiki.example.com/out?x=1"},
+		{"clients.0.backchannel_logout_uri", "https://10.1.2.3/out", "private_networks", "[10.1.0.0/16, 192.0.2.7, 'fd00::/8']"},
+		{"clients.0.backchannel_logout_uri", "http://localhost:3000/out", "issuer", "http://127.0.0.1:9000"},
+		{"clients.0.backchannel_logout_uri", "http://127.0.0.1:3000/out", "private_networks", "[127.0.0.1]"},
 		{"database.sqlite", "", "database.postgres", "postgresql://u:p@db:5432/idp?sslmode=disable"},
 		{"database.sqlite", "", "database.postgres", "postgres://db/idp"},
 		{"clients", ""},
@@ -125,6 +148,9 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 	write(t, filepath.Join(dir, "empty"), "\n")
 	write(t, filepath.Join(dir, "short"), "hunter2")
 	write(t, filepath.Join(dir, "huge.png"), strings.Repeat("x", 300<<10))
+	write(t, filepath.Join(dir, "public"), jwks)
+	write(t, filepath.Join(dir, "private"), strings.Replace(jwks, `"kid"`, `"d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","kid"`, 1))
+	write(t, filepath.Join(dir, "nokeys"), `{"keys":[]}`)
 
 	const k32 = "kKJzVYJtF+lnQq1Hn5NSGgsUYPPBwNbrOnv6bhHRVzE="
 	cases := 0
@@ -226,11 +252,15 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 		{"passwords.parallelism", "from 1", []string{"passwords.parallelism", "0"}},
 		{"passwords.insecure_cheap_cost", "is for trials", []string{"passwords.insecure_cheap_cost", "true"}},
 		{"lifetimes.code", "from 10s to 1m", []string{"lifetimes.code", "24h"}},
+		{"lifetimes.pushed_request", "from 5s to 10m", []string{"lifetimes.pushed_request", "1h"}},
+		{"lifetimes.pushed_request", "is 0s", []string{"lifetimes.pushed_request", "0s"}},
 		{"lifetimes.session", "is no duration", []string{"lifetimes.session", "soon"}},
 		{"lifetimes.session", "is no duration", []string{"lifetimes.session", "3600"}},
 		{"lifetimes.access_token", "is -5m0s", []string{"lifetimes.access_token", "-5m"}},
 		{"lifetimes.id_token", "is 0s", []string{"lifetimes.id_token", "0s"}},
 		{"lifetimes.session_idle", "longer than lifetimes.session", []string{"lifetimes.session_idle", "24h"}},
+		{"lifetimes.refresh_grace", "from 0s to 1m", []string{"lifetimes.refresh_grace", "61s"}},
+		{"lifetimes.refresh_grace", "is -1s", []string{"lifetimes.refresh_grace", "-1s"}},
 		{"lifetimes.refresh_idle", "longer than lifetimes.refresh", []string{"lifetimes.refresh_idle", "100d"}},
 		{"keys.rotate", "from 10s", []string{"keys.rotate", "1s"}},
 		{"brand.accent", "is no colour", []string{"brand.accent", "'red; background: url(//evil)'"}},
@@ -284,13 +314,68 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 		{"clients[0].algorithm", "not one of RS256, ES256", []string{"clients.0.algorithm", "none"}},
 		{"clients[0].algorithm", "not one of RS256, ES256", []string{"clients.0.algorithm", "HS256"}},
 		{"clients[0].access_tokens", "not one of jwt, opaque", []string{"clients.0.access_tokens", "paseto"}},
+		{"clients[0].jwks_file", "no JWK Set", []string{"clients.0.secret_sha256", "", "clients.0.jwks_file", dir + "/short"}},
+		{"clients[0].jwks_file", "key 1 is private: it has the member d", []string{"clients.0.secret_sha256", "", "clients.0.jwks_file", dir + "/private"}},
+		{"clients[0].jwks_file", "there is no key", []string{"clients.0.secret_sha256", "", "clients.0.jwks_file", dir + "/nokeys"}},
+		{"clients[0].jwks_uri", "no secret beside them", []string{"clients.0.jwks_uri", "https://wiki.example.com/jwks"}},
+		{"clients[0].jwks_uri", "leave one out", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "https://a.example/", "clients.0.jwks_file", dir + "/public"}},
+		{"clients[1].jwks_uri", "keeps no private key", []string{"clients.1.jwks_uri", "https://app.example.com/jwks"}},
+		{"clients[0].jwks_uri", "over http anyone", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://wiki.example.com/jwks"}},
+		{"clients[0].jwks_uri", "over http anyone", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://127.0.0.1/jwks"}},
+		{"clients[0].jwks_uri", "no URL with a host", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "file:///etc/passwd"}},
 		{"clients[1].introspects", "needs a secret", []string{"clients.1.introspects", "true"}},
 		{"clients[0].introspects", "is text where", []string{"clients.0.introspects", "'maybe'"}},
+		{"clients[0].pushed_requests", "not one of required, optional", []string{"clients.0.pushed_requests", "true"}},
+		{"clients[0].pushed_requests", "cannot be required of a spa client", []string{"clients.0.pushed_requests", "required", "clients.0.type", "spa", "clients.0.secret_sha256", ""}},
+		{"clients[2].pushed_requests", "authorization_code only", []string{"clients.2.pushed_requests", "required"}},
+		{"clients[0].resources[0]", "no absolute URI", []string{"clients.0.resources", "[api.example.com]"}},
+		{"clients[0].resources[1]", "no absolute URI", []string{"clients.0.resources", "[https://api.example.com, 'https://api.example.com/#x']"}},
+		{"clients[0].resources[0]", "no absolute URI", []string{"clients.0.resources", "['https://api.example.com/a b']"}},
+		{"clients[0].resources[0]", "no absolute URI", []string{"clients.0.resources", "[https://api.example.com/é]"}},
+		{"clients[2].resources[1]", "stands twice", []string{"clients.2.resources", "[urn:example:api, urn:example:api]"}},
 		{"clients[1].floor", "nobody could reach", []string{"clients.1.floor", "phr"}},
 		{"clients[0].floor", "is no level", []string{"clients.0.floor", "gold"}},
 		{"clients[0].initiate_login_uri", "over http anyone", []string{"clients.0.initiate_login_uri", "http://wiki.example.com/login"}},
+		{"private_networks[1]", "no IP address or network", []string{"private_networks", "[10.0.0.0/8, intranet]"}},
+		{"private_networks[0]", "everything", []string{"private_networks", "['0.0.0.0/0']"}},
+		{"clients[0].post_logout_redirect_uris[0]", "over http anyone", []string{"clients.0.post_logout_redirect_uris", "[http://wiki.example.com/bye]"}},
+		{"clients[0].post_logout_redirect_uris[1]", "stands twice", []string{"clients.0.post_logout_redirect_uris", "[https://a.example/, https://a.example/]"}},
+		{"clients[0].backchannel_logout_uri", "over http anyone", []string{"clients.0.backchannel_logout_uri", "http://wiki.example.com/out"}},
+		{"clients[0].backchannel_logout_uri", "in a private network", []string{"clients.0.backchannel_logout_uri", "https://10.1.2.3/out"}},
+		{"clients[0].backchannel_logout_uri", "in a private network", []string{"clients.0.backchannel_logout_uri", "https://10.1.2.3/out", "private_networks", "[10.2.0.0/16]"}},
+		{"clients[0].backchannel_logout_uri", "in a private network", []string{"clients.0.backchannel_logout_uri", "http://localhost:3000/out"}},
+		{"clients[0].backchannel_logout_uri", "in a private network", []string{"clients.0.backchannel_logout_uri", "'https://[fd00::1]/out'"}},
+		{"clients[0].frontchannel_logout_uri", "fragment", []string{"clients.0.frontchannel_logout_uri", "'https://wiki.example.com/#out'"}},
+		{"clients[0].frontchannel_logout_uri", "not at the origin", []string{"clients.0.frontchannel_logout_uri", "https://other.example.com/out"}},
+		{"clients[0].frontchannel_logout_uri", "not at the origin", []string{"clients.0.frontchannel_logout_uri", "https://wiki.example.com:8443/out"}},
 		{"clients[0].continues_to[0]", "no origin", []string{"clients.0.continues_to", "['https://*.example.com']"}},
 		{"clients[0].continues_to[0]", "no origin", []string{"clients.0.continues_to", "['https://a.example.com/path']"}},
+		{"clients[0].subject_type", "not one of public, pairwise", []string{"clients.0.subject_type", "private"}},
+		{"clients[0].sector", "subject_type: pairwise only", []string{"clients.0.sector", "example.com"}},
+		{"clients[0].sector", "is no host name", []string{"clients.0.subject_type", "pairwise", "clients.0.sector", "https://example.com/"}},
+		{"clients[0].sector", "is needed", []string{"clients.0.subject_type", "pairwise", "clients.0.redirect_uris", "[https://a.example/, https://b.example/]"}},
+		{"clients[0].sector", "is needed", []string{"clients.0.subject_type", "pairwise", "clients.0.redirect_uris", "[http://localhost/]"}},
+		{"clients[1].sector", "is needed", []string{"clients.1.subject_type", "pairwise"}},
+		{"clients[1].sector", "is needed", []string{"clients.1.subject_type", "pairwise", "clients.1.redirect_uris", "['com.example.app:/cb']"}},
+		{"clients[2].subject_type", "about people", []string{"clients.2.subject_type", "pairwise", "clients.2.sector", "example.com"}},
+		{"clients[0].claims[0].name", "1 to 256 characters", []string{"clients.0.claims", "[{from: groups}]"}},
+		{"clients[0].claims[0].name", "1 to 256 characters", []string{"clients.0.claims", "[{name: a b}]"}},
+		{"clients[0].claims[0].name", "how a token speaks of itself", []string{"clients.0.claims", "[{name: sub, from: email}]"}},
+		{"clients[0].claims[0].name", "how a token speaks of itself", []string{"clients.0.claims", "[{name: acr, value: phr}]"}},
+		{"clients[0].claims[0].name", "how a token speaks of itself", []string{"clients.0.claims", "[{name: cnf, value: {jkt: x}}]"}},
+		{"clients[0].claims[1].name", "stands twice", []string{"clients.0.claims", "[{name: a}, {name: a, in: [access_token]}]"}},
+		{"clients[0].claims[0].from", "no claim of a user", []string{"clients.0.claims", "[{name: a, from: sub}]"}},
+		{"clients[0].claims[0].value", "leave one out", []string{"clients.0.claims", "[{name: a, from: email, value: b}]"}},
+		{"clients[0].claims[0].value", "dates in quotes", []string{"clients.0.claims", "[{name: a, value: {b: [2026-11-22]}}]"}},
+		{"clients[0].claims[0].value", "no text", []string{"clients.0.claims", "[{name: a, value: [{1: b}]}]"}},
+		{"clients[0].claims[0].value", "nothing that JSON can say", []string{"clients.0.claims", "[{name: a, value: .nan}]"}},
+		{"clients[0].claims[0].in", "not one of id_token, userinfo, access_token", []string{"clients.0.claims", "[{name: a, in: [refresh_token]}]"}},
+		{"clients[0].claims[0].in", "opaque ones say nothing", []string{"clients.0.claims", "[{name: a, in: [access_token]}]", "clients.0.access_tokens", "opaque"}},
+		{"clients[0].claims[0].in", "is needed", []string{"clients.0.claims", "[{name: a}]", "clients.0.scopes", "[profile]"}},
+		{"clients[0].claims[0].in", "without the scope openid", []string{"clients.0.claims", "[{name: a, in: [userinfo]}]", "clients.0.scopes", "[profile]"}},
+		{"clients[2].claims", "about people", []string{"clients.2.claims", "[{name: a}]"}},
+		{"clients[0].claims[0].form", "unknown key", []string{"clients.0.claims", "[{name: a, form: email}]"}},
+		{"clients[0].userinfo_algorithm", "not one of RS256, ES256", []string{"clients.0.userinfo_algorithm", "none"}},
 
 		// Form.
 		{"isuer", "unknown key", []string{"isuer", "https://id.example.com"}},

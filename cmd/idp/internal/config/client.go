@@ -48,6 +48,11 @@ func (c Config) checkClients(r *report) {
 				r.add(index(at+".secret_files", j), "holds a secret of %d characters, at least %d are needed", len(s), LeastSecret)
 			}
 		}
+		for j, claim := range cl.Claims {
+			if _, err := claim.constant(); err != nil {
+				r.add(index(at+".claims", j)+".value", "%v", err)
+			}
+		}
 		for _, p := range c.CheckClient(cl.Record()) {
 			r.add(at+"."+p.Key, "%s", p.Reason)
 		}
@@ -70,6 +75,9 @@ func (c Client) Record() provider.Client {
 		PostLogoutRedirectURIs: c.PostLogout,
 		BackchannelLogoutURI:   c.Backchannel, FrontchannelLogoutURI: c.Frontchannel,
 		Declared: true,
+	}
+	for _, claim := range c.Claims {
+		r.Claims = append(r.Claims, claim.extraClaim())
 	}
 	if c.jwks != "" {
 		r.Keys = []byte(c.jwks)
@@ -133,6 +141,7 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 		r.add("introspects", "needs a secret, which a %s client cannot keep: anyone could ask in its name", c.Type)
 	}
 	checkGrants(r, c)
+	checkPushed(r, c)
 	checkScopes(r, c)
 	for i, u := range c.RedirectURIs {
 		if reason := redirectProblem(c.Type, u); reason != "" {
@@ -146,15 +155,16 @@ func (conf Config) CheckClient(c provider.Client) []Problem {
 			r.add("initiate_login_uri", "%q %s", u, reason)
 		}
 	}
-	checkKeys(r, c)
+	conf.checkKeys(r, c)
 	checkSubjects(r, c)
+	checkClaims(r, c)
 	checkResources(r, c)
 	for i, name := range c.DetailsTypes {
 		if _, ok := conf.Details[name]; !ok {
 			r.add(index("authorization_details_types", i), "%q is none of those under authorization_details", name)
 		}
 	}
-	checkLogout(r, c)
+	conf.checkLogout(r, c)
 	for i, o := range c.ContinuesTo {
 		u, err := url.Parse(o)
 		if err != nil || webProblem(o) != "" || u.Path != "" || u.RawQuery != "" {

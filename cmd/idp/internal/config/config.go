@@ -12,27 +12,28 @@ import (
 // A Config is the whole configuration. config.example.yaml says of each key
 // what it means and what it is if left out.
 type Config struct {
-	Issuer         string             `yaml:"issuer"`
-	Listen         string             `yaml:"listen"`
-	TLS            TLS                `yaml:"tls"`
-	TrustedProxies []string           `yaml:"trusted_proxies"`
-	Database       Database           `yaml:"database"`
-	Secrets        Secrets            `yaml:"secrets"`
-	Levels         []Level            `yaml:"levels"`
-	Floor          string             `yaml:"floor"`
-	Scopes         map[string]Scope   `yaml:"scopes"`
-	Resources      map[string]Floor   `yaml:"resources"`
-	Details        map[string]Details `yaml:"authorization_details"`
-	Enrolment      string             `yaml:"enrolment"`
-	TOTP           TOTP               `yaml:"totp"`
-	Passwords      Passwords          `yaml:"passwords"`
-	Lifetimes      Lifetimes          `yaml:"lifetimes"`
-	Keys           Keys               `yaml:"keys"`
-	Brand          Brand              `yaml:"brand"`
-	Templates      string             `yaml:"templates"`
-	Log            Log                `yaml:"log"`
-	Notify         Notify             `yaml:"notify"`
-	Clients        []Client           `yaml:"clients"`
+	Issuer          string             `yaml:"issuer"`
+	Listen          string             `yaml:"listen"`
+	TLS             TLS                `yaml:"tls"`
+	TrustedProxies  []string           `yaml:"trusted_proxies"`
+	PrivateNetworks []string           `yaml:"private_networks"`
+	Database        Database           `yaml:"database"`
+	Secrets         Secrets            `yaml:"secrets"`
+	Levels          []Level            `yaml:"levels"`
+	Floor           string             `yaml:"floor"`
+	Scopes          map[string]Scope   `yaml:"scopes"`
+	Resources       map[string]Floor   `yaml:"resources"`
+	Details         map[string]Details `yaml:"authorization_details"`
+	Enrolment       string             `yaml:"enrolment"`
+	TOTP            TOTP               `yaml:"totp"`
+	Passwords       Passwords          `yaml:"passwords"`
+	Lifetimes       Lifetimes          `yaml:"lifetimes"`
+	Keys            Keys               `yaml:"keys"`
+	Brand           Brand              `yaml:"brand"`
+	Templates       string             `yaml:"templates"`
+	Log             Log                `yaml:"log"`
+	Notify          Notify             `yaml:"notify"`
+	Clients         []Client           `yaml:"clients"`
 }
 
 // TLS names a certificate of the server's own.
@@ -120,11 +121,14 @@ type Lifetimes struct {
 	SessionIdle Duration `yaml:"session_idle"`
 	Session     Duration `yaml:"session"`
 	Code        Duration `yaml:"code"`
+	Pushed      Duration `yaml:"pushed_request"`
 	IDToken     Duration `yaml:"id_token"`
 	AccessToken Duration `yaml:"access_token"`
 	RefreshIdle Duration `yaml:"refresh_idle"`
 	Refresh     Duration `yaml:"refresh"`
 	Once        Duration `yaml:"once"`
+
+	RefreshGrace Duration `yaml:"refresh_grace"` // 0: none
 }
 
 // Keys says how signing keys rotate.
@@ -184,6 +188,7 @@ type Client struct {
 	Pushed       string   `yaml:"pushed_requests"`
 	SubjectType  string   `yaml:"subject_type"`
 	Sector       string   `yaml:"sector"`
+	Claims       []Claim  `yaml:"claims"`
 	UserinfoAlg  string   `yaml:"userinfo_algorithm"`
 	Resources    []string `yaml:"resources"`
 	DetailsTypes []string `yaml:"authorization_details_types"`
@@ -195,6 +200,14 @@ type Client struct {
 
 	secrets []Secret // read from SecretFiles
 	jwks    Secret   // read from JWKSFile
+}
+
+// A Claim is one that a client is given without asking.
+type Claim struct {
+	Name  string   `yaml:"name"`
+	From  string   `yaml:"from"`
+	Value any      `yaml:"value"`
+	In    []string `yaml:"in"`
 }
 
 // Default returns what a file that says nothing means. It lacks what only the
@@ -211,6 +224,7 @@ func Default() Config {
 			SessionIdle: Duration(time.Hour),
 			Session:     Duration(12 * time.Hour),
 			Code:        Duration(time.Minute),
+			Pushed:      Duration(90 * time.Second),
 			IDToken:     Duration(10 * time.Minute),
 			AccessToken: Duration(10 * time.Minute),
 			RefreshIdle: Duration(14 * day),

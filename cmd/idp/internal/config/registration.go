@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 // checkKeys judges the keys of a client (OpenID Connect Registration section
 // 2).
-func checkKeys(r *report, c provider.Client) {
+func (conf Config) checkKeys(r *report, c provider.Client) {
 	if !c.HasKeys() {
 		return
 	}
@@ -22,10 +23,33 @@ func checkKeys(r *report, c provider.Client) {
 	case len(c.Keys) > 0 && c.KeysURI != "":
 		r.add("jwks_uri", "stands beside jwks_file; leave one out")
 	}
-	if c.KeysURI != "" {
-		if reason := webProblem(c.KeysURI); reason != "" {
-			r.add("jwks_uri", "%q %s", c.KeysURI, reason)
+	if len(c.Keys) > 0 {
+		if _, err := provider.CheckKeys(c.Keys); err != nil {
+			r.add("jwks_file", "%s", strings.TrimPrefix(err.Error(), provider.ErrKeys.Error()+": "))
 		}
+	}
+	if c.KeysURI == "" {
+		return
+	}
+	u, err := url.Parse(c.KeysURI)
+	reason := webProblem(c.KeysURI)
+	if err == nil && u.Scheme == "http" && !(conf.OnLoopback() && IsLoopback(u.Hostname())) {
+		reason = "must begin with https://: over http anyone on the way could put in keys of their own"
+	}
+	if reason != "" {
+		r.add("jwks_uri", "%q %s", c.KeysURI, reason)
+	}
+}
+
+// checkPushed judges whether a client that must push its authorization requests
+// could.
+func checkPushed(r *report, c provider.Client) {
+	switch {
+	case !c.Pushed:
+	case c.Type == provider.SPA:
+		r.add("pushed_requests", "cannot be required of a spa client: pages of other origins cannot push; leave it out or make it a web client")
+	case !slices.Contains(c.GrantTypes, "authorization_code"):
+		r.add("pushed_requests", "has a meaning with the grant type authorization_code only")
 	}
 }
 
@@ -38,22 +62,11 @@ func checkSubjects(r *report, c provider.Client) {
 		r.add("sector", "has a meaning with subject_type: pairwise only")
 	case c.Pairwise && c.Type == provider.Service:
 		r.add("subject_type", "pairwise is about people, and a service client acts for itself")
-	case c.Pairwise && c.Sector == "" && len(hosts(c.RedirectURIs)) != 1:
-		r.add("sector", "is needed: the redirect URIs have not one host, after which the sector could be named")
+	case c.Pairwise && c.SectorHost() == "":
+		r.add("sector", "is needed: the redirect URIs have not one host of the client's own, after which the sector could be named")
 	case c.Sector != "" && !sectorName(c.Sector):
 		r.add("sector", "%q is no host name", c.Sector)
 	}
-}
-
-// hosts returns the hosts of uris, each once.
-func hosts(uris []string) (all []string) {
-	for _, s := range uris {
-		u, err := url.Parse(s)
-		if err == nil && !slices.Contains(all, u.Hostname()) {
-			all = append(all, u.Hostname())
-		}
-	}
-	return all
 }
 
 func sectorName(s string) bool {
@@ -76,7 +89,7 @@ func checkResources(r *report, c provider.Client) {
 // resourceProblem says what is wrong with the URI of an API.
 func resourceProblem(s string) string {
 	u, err := url.Parse(s)
-	if err != nil || !u.IsAbs() || strings.Contains(s, "#") || !plain(s, 2048) || strings.Contains(s, " ") {
+	if err != nil || !u.IsAbs() || strings.Contains(s, "#") || len(s) > 2048 || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
 		return "is no absolute URI without a fragment"
 	}
 	return ""
@@ -84,7 +97,7 @@ func resourceProblem(s string) string {
 
 // checkLogout judges where a client hears of logouts, and where people go
 // after them.
-func checkLogout(r *report, c provider.Client) {
+func (conf Config) checkLogout(r *report, c provider.Client) {
 	for i, u := range c.PostLogoutRedirectURIs {
 		if reason := redirectProblem(c.Type, u); reason != "" {
 			r.add(index("post_logout_redirect_uris", i), "%q %s", u, reason)
@@ -102,4 +115,38 @@ func checkLogout(r *report, c provider.Client) {
 			r.add(u.key, "%q %s", u.is, reason)
 		}
 	}
+	if u := c.BackchannelLogoutURI; webProblem(u) == "" && !conf.reaches(u) {
+		r.add("backchannel_logout_uri", "%q is in a private network, which this server sends nothing to unless private_networks has it", u)
+	}
+	// OpenID Connect Front-Channel Logout section 2.
+	if u := c.FrontchannelLogoutURI; u != "" && webProblem(u) == "" &&
+		!slices.ContainsFunc(c.RedirectURIs, func(s string) bool { return sameOrigin(u, s) }) {
+		r.add("frontchannel_logout_uri", "%q is not at the origin of any of the redirect URIs", u)
+	}
+}
+
+// reaches reports whether this server would send a request to u. What a name
+// resolves to is seen when it does.
+func (conf Config) reaches(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil {
+		return true
+	}
+	host := u.Hostname()
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	ip, err := netip.ParseAddr(host)
+	if ip = ip.Unmap(); err != nil || !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() || ip.IsLoopback() && conf.Loopback() {
+		return true
+	}
+	allowed, err := conf.Private()
+	return err != nil || slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// sameOrigin reports whether two URLs have one scheme, host and port.
+func sameOrigin(a, b string) bool {
+	u, err1 := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && u.Host == v.Host
 }

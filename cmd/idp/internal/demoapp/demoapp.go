@@ -1,7 +1,9 @@
 // Package demoapp is the app of idp demo: a small website that people sign in
 // to through the provider beside it. It is a relying party like any other,
 // knows no secret but its own, and is built on libraries that are not ours,
-// coreos/go-oidc and x/oauth2, so that it also judges what the provider says.
+// coreos/go-oidc and x/oauth2, so that it also judges what the provider says. Of
+// ours it uses mfa/stepup alone, on both sides of "Send money": that library is
+// for apps and APIs of others, so the app of others that is here uses it.
 package demoapp
 
 import (
@@ -12,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -26,6 +29,7 @@ type Config struct {
 	ClientID string
 	Secret   string
 	Scopes   []string
+	Bank     string // URL of the API through which money is sent; empty: there is none
 	Log      *slog.Logger
 }
 
@@ -33,6 +37,7 @@ type Config struct {
 type App struct {
 	config  Config
 	handler http.Handler
+	forms   string // where the answers to forms may send the browser, for the policy
 
 	finding  sync.Mutex
 	provider *oidc.Provider // nil until it was first found
@@ -46,11 +51,13 @@ type session struct {
 	created time.Time
 	pending map[string]attempt // sign-ins under way, by state; a tab has its own
 	login   *login
+	receipt *receipt // of the last payment; nil: there was none
 }
 
-// An attempt is a sign-in that has been sent to the provider.
+// An attempt is a sign-in that has been sent to the provider, or a step-up.
 type attempt struct {
 	nonce, verifier string
+	send            *sending // nil: a sign-in; otherwise the other two are in it
 }
 
 // A login is what came back.
@@ -58,6 +65,7 @@ type login struct {
 	claims   claims
 	idToken  json.RawMessage
 	userinfo json.RawMessage
+	token    string // the access token
 	at       time.Time
 }
 
@@ -67,7 +75,6 @@ type claims struct {
 	ACR      string   `json:"acr"`
 	AMR      []string `json:"amr"`
 	AuthTime int64    `json:"auth_time"`
-	Nonce    string   `json:"nonce"`
 }
 
 const (
@@ -84,12 +91,18 @@ const (
 // New returns an App. It does not talk to the provider before someone signs
 // in: both may have been started at once.
 func New(c Config) *App {
-	a := &App{config: c, sessions: map[string]*session{}}
+	a := &App{config: c, sessions: map[string]*session{}, forms: "'self'"}
+	if u, err := url.Parse(c.Issuer); err == nil {
+		// Chromium stops a redirect after a form to an origin that is not named.
+		a.forms += " " + u.Scheme + "://" + u.Host
+	}
 	m := http.NewServeMux()
 	m.HandleFunc("GET /{$}", a.home)
 	m.HandleFunc("GET /login", a.login)
 	m.HandleFunc("GET /callback", a.callback)
 	m.HandleFunc("POST /logout", a.logout)
+	m.HandleFunc("POST /send", a.send)
+	m.HandleFunc("GET /sent", a.sent)
 	m.HandleFunc("GET /style.css", file)
 	m.HandleFunc("GET /icon.svg", file)
 	a.handler = http.NewCrossOriginProtection().Handler(m)
@@ -99,7 +112,7 @@ func New(c Config) *App {
 // ServeHTTP answers a browser.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action "+a.forms+"; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
@@ -117,11 +130,24 @@ func (a *App) home(w http.ResponseWriter, r *http.Request) {
 		a.render(w, http.StatusOK, "welcome", notice)
 		return
 	}
-	p := a.describe(l, time.Now())
-	if declined {
-		p.Notice = "You did not sign in again. Everything is as it was before."
+	notice := ""
+	switch {
+	case declined:
+		notice = "You did not sign in again. Everything is as it was before."
+	case r.URL.Query().Has("unsent"):
+		notice = "You did not approve it, and nothing was sent."
 	}
-	a.render(w, http.StatusOK, "signedin", p)
+	a.show(w, r, http.StatusOK, l, notice, form{})
+}
+
+// show is the page of someone who is signed in.
+func (a *App) show(w http.ResponseWriter, r *http.Request, status int, l *login, notice string, f form) {
+	p := a.describe(l, time.Now())
+	p.Notice, p.Form, p.HasBank = notice, f, a.config.Bank != ""
+	if p.HasBank {
+		p.Money, p.Trouble = a.money(r.Context(), l)
+	}
+	a.render(w, status, "signedin", p)
 }
 
 // login sends the browser to the provider. With prompt=login the provider asks
@@ -137,9 +163,13 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, http.StatusBadGateway, "The provider cannot be reached. Is it running?", err)
 		return
 	}
-	state, try := rand.Text(), attempt{rand.Text(), oauth2.GenerateVerifier()}
+	state, try := rand.Text(), attempt{nonce: rand.Text(), verifier: oauth2.GenerateVerifier()}
 	a.remember(w, r, state, try)
 	options := []oauth2.AuthCodeOption{oidc.Nonce(try.nonce), oauth2.S256ChallengeOption(try.verifier)}
+	if a.config.Bank != "" {
+		// RFC 8707: a token that the bank takes too.
+		options = append(options, oauth2.SetAuthURLParam("resource", a.config.Bank))
+	}
 	if r.URL.Query().Get("again") != "" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
 	}
@@ -154,6 +184,10 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 		// Without a sign-in of this browser's own, the code could be someone
 		// else's, and this browser would be signed in as them.
 		a.fail(w, r, http.StatusBadRequest, "This answer belongs to no sign-in that this browser began, or to one that has ended. Please sign in again.", nil)
+		return
+	}
+	if try.send != nil {
+		a.approved(w, r, try.send)
 		return
 	}
 	// RFC 9207 section 2.4: an answer of another issuer is not ours.
@@ -192,29 +226,13 @@ func (a *App) redeem(ctx context.Context, code string, try attempt) (*login, err
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := a.oauth(p).Exchange(ctx, code, oauth2.VerifierOption(try.verifier))
+	tokens, id, err := a.buy(ctx, p, code, try)
 	if err != nil {
-		return nil, fmt.Errorf("exchange the code: %w", err)
+		return nil, err
 	}
-	raw, ok := tokens.Extra("id_token").(string)
-	if !ok {
-		return nil, errors.New("no ID token")
-	}
-	id, err := p.Verifier(&oidc.Config{ClientID: a.config.ClientID}).Verify(ctx, raw)
-	if err != nil {
-		return nil, fmt.Errorf("verify the ID token: %w", err)
-	}
-	l := &login{at: time.Now()}
+	l := &login{token: tokens.AccessToken, at: time.Now()}
 	if err := errors.Join(id.Claims(&l.claims), id.Claims(&l.idToken)); err != nil {
 		return nil, fmt.Errorf("read the ID token: %w", err)
-	}
-	if l.claims.Nonce != try.nonce {
-		return nil, errors.New("the ID token is the answer to another request")
-	}
-	if id.AccessTokenHash != "" {
-		if err := id.VerifyAccessToken(tokens.AccessToken); err != nil {
-			return nil, fmt.Errorf("the access token is not the ID token's: %w", err)
-		}
 	}
 	info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil {
@@ -225,6 +243,31 @@ func (a *App) redeem(ctx context.Context, code string, try attempt) (*login, err
 		return nil, errors.New("userinfo is about someone else")
 	}
 	return l, info.Claims(&l.userinfo)
+}
+
+// buy exchanges a code for tokens and verifies the ID token.
+func (a *App) buy(ctx context.Context, p *oidc.Provider, code string, try attempt) (*oauth2.Token, *oidc.IDToken, error) {
+	tokens, err := a.oauth(p).Exchange(ctx, code, oauth2.VerifierOption(try.verifier))
+	if err != nil {
+		return nil, nil, fmt.Errorf("exchange the code: %w", err)
+	}
+	raw, ok := tokens.Extra("id_token").(string)
+	if !ok {
+		return nil, nil, errors.New("no ID token")
+	}
+	id, err := p.Verifier(&oidc.Config{ClientID: a.config.ClientID}).Verify(ctx, raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("verify the ID token: %w", err)
+	}
+	if id.Nonce != try.nonce {
+		return nil, nil, errors.New("the ID token is the answer to another request")
+	}
+	if id.AccessTokenHash != "" {
+		if err := id.VerifyAccessToken(tokens.AccessToken); err != nil {
+			return nil, nil, fmt.Errorf("the access token is not the ID token's: %w", err)
+		}
+	}
+	return tokens, id, nil
 }
 
 // discover returns the provider's metadata, asked for once.

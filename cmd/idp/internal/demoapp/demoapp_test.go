@@ -25,21 +25,26 @@ import (
 // it say.
 type world struct {
 	app, provider *httptest.Server
+	bank          *httptest.Server // nil: there is none
 	browser       *http.Client
 	claims        map[string]any // of the next ID token, over the good ones
+	access        map[string]any // of the next access token, over weak ones
 	asked         url.Values     // the last authorization request
+	who           string         // the subject of who signs in
+
+	key *ecdsa.PrivateKey
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{claims: map[string]any{}}
+func newWorld(t *testing.T) *world { return newWorldWith(t, nil) }
+
+// newWorldWith makes a world with a bank, if bank is not nil.
+func newWorldWith(t *testing.T, bank func(w *world) http.Handler) *world {
+	w := &world{claims: map[string]any{}, who: "s1"}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.key = key
 	m := http.NewServeMux()
 	w.provider = httptest.NewServer(m)
 	t.Cleanup(w.provider.Close)
@@ -56,38 +61,40 @@ func newWorld(t *testing.T) *world {
 		})
 	})
 	m.HandleFunc("/jwks", func(rw http.ResponseWriter, _ *http.Request) {
-		say(rw, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), Algorithm: "ES256", Use: "sig"}}})
+		say(rw, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
 	})
 	m.HandleFunc("/userinfo", func(rw http.ResponseWriter, _ *http.Request) {
 		say(rw, map[string]any{
-			"sub": "s1", "name": "Ada <b>Byron</b>", "email": "ada@example.com", "email_verified": true,
+			"sub": w.who, "name": "Ada <b>Byron</b>", "email": "ada@example.com", "email_verified": true,
 			"groups": []string{"staff", "admins"}, "address": map[string]string{"formatted": "1 Quay\nHarbour"},
 		})
 	})
 	m.HandleFunc("/token", func(rw http.ResponseWriter, r *http.Request) {
 		claims := map[string]any{
-			"iss": w.provider.URL, "aud": "demo", "sub": "s1", "nonce": w.asked.Get("nonce"),
+			"iss": w.provider.URL, "aud": "demo", "sub": w.who, "nonce": w.asked.Get("nonce"),
 			"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(), "auth_time": time.Now().Unix(),
 			"amr": []string{"pwd", "otp"}, "acr": "mfa",
 		}
 		for k, v := range w.claims {
 			claims[k] = v
 		}
-		payload, _ := json.Marshal(claims)
-		signed, err := signer.Sign(payload)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		token, _ := signed.CompactSerialize()
-		say(rw, map[string]any{"access_token": "at", "token_type": "Bearer", "id_token": token})
+		say(rw, map[string]any{
+			"access_token": w.token(t, w.access), "token_type": "Bearer", "id_token": w.sign(t, "JWT", claims),
+		})
 	})
 
 	var app http.Handler
 	w.app = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { app.ServeHTTP(rw, r) }))
 	t.Cleanup(w.app.Close)
+	address := ""
+	if bank != nil {
+		var handler http.Handler
+		w.bank = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handler.ServeHTTP(rw, r) }))
+		t.Cleanup(w.bank.Close)
+		handler, address = bank(w), w.bank.URL
+	}
 	app = demoapp.New(demoapp.Config{
-		URL: w.app.URL, Issuer: w.provider.URL, ClientID: "demo", Secret: "x",
+		URL: w.app.URL, Issuer: w.provider.URL, ClientID: "demo", Secret: "x", Bank: address,
 		Scopes: []string{"openid", "profile"}, Log: slog.New(slog.DiscardHandler),
 	})
 	jar, _ := cookiejar.New(nil)
@@ -100,9 +107,62 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// sign makes a JWT of the provider's.
+func (w *world) sign(t *testing.T, typ string, claims map[string]any) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: w.key, KeyID: "k"}},
+		(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// token makes an access token as a sign-in gets it, with changes.
+func (w *world) token(t *testing.T, changes map[string]any) string {
+	t.Helper()
+	now := time.Now().Unix()
+	claims := map[string]any{
+		"iss": w.provider.URL, "aud": "nobody", "sub": w.who, "client_id": "demo", "jti": rand.Text(),
+		"iat": now, "exp": now + 60, "scope": "openid profile", "auth_time": now, "acr": "mfa", "amr": []string{"pwd", "otp"},
+	}
+	if w.bank != nil {
+		claims["aud"] = []string{w.bank.URL, w.provider.URL}
+	}
+	for k, v := range changes {
+		claims[k] = v
+	}
+	return w.sign(t, "at+jwt", claims)
+}
+
 func (w *world) get(t *testing.T, path string) (int, string) {
 	t.Helper()
-	resp, err := w.browser.Get(w.app.URL + path)
+	return w.read(t, func() (*http.Response, error) { return w.browser.Get(w.app.URL + path) })
+}
+
+// send fills the form "Send money" in.
+func (w *world) send(t *testing.T, amount, payee string) (int, string) {
+	t.Helper()
+	return w.read(t, func() (*http.Response, error) {
+		return w.browser.PostForm(w.app.URL+"/send", url.Values{"amount": {amount}, "payee": {payee}})
+	})
+}
+
+func (w *world) read(t *testing.T, do func() (*http.Response, error)) (int, string) {
+	t.Helper()
+	resp, err := do()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,9 +47,20 @@ type profile struct {
 	Instant    string // the same, for machines
 	AuthTime   int64
 
+	HasBank bool
+	Money   statement
+	Trouble trouble // why there is no statement
+	Form    form
+
 	Facts []fact
 
 	IDToken, Userinfo string // as they came, indented
+}
+
+// A trouble is a sentence that says what to do. The zero trouble is none.
+type trouble struct {
+	Sentence string
+	SignIn   bool // that is what to do
 }
 
 // A fact is a claim in words.

@@ -57,6 +57,25 @@ func (a *App) take(r *http.Request, state string) (attempt, bool) {
 	return try, ok
 }
 
+// keep keeps the receipt of a browser's last payment.
+func (a *App) keep(r *http.Request, made *receipt) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.session(r); s != nil {
+		s.receipt = made
+	}
+}
+
+// kept returns the receipt of a browser's last payment, nil if there is none.
+func (a *App) kept(r *http.Request) *receipt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.session(r); s != nil {
+		return s.receipt
+	}
+	return nil
+}
+
 // signIn puts l into a new session, so that a cookie which someone else may
 // have planted before is worth nothing. Other tabs' sign-ins go with it.
 func (a *App) signIn(w http.ResponseWriter, r *http.Request, l *login) {

@@ -6,8 +6,9 @@
 //	 "password_hash": "$argon2id$…", "otpauth": "otpauth://totp/…"}
 //
 // The names are those of the standard claims (OpenID Connect Core section 5.1),
-// with username, disabled, password_hash and otpauth beside them. A name that
-// is not known is refused, so that what was meant to move does not stay behind
+// with username, disabled, password_hash, otpauth and attributes beside them, of
+// which the last is an object of what else is known. Another name that is not
+// known is refused, so that what was meant to move does not stay behind
 // in silence. updated_at may stand there and is not kept: the claims of someone
 // who is imported were changed by that. sub is refused: subjects are given here,
 // and never twice.
@@ -21,7 +22,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/mail"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -144,7 +147,7 @@ func inWords(err error) error {
 	}
 	// json: unknown field "x"; the name was chosen by who wrote the file.
 	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return fmt.Errorf("has a field that is not known, %.100s; fields are username, disabled, password_hash, otpauth, and the claims of OpenID Connect Core section 5.1", name)
+		return fmt.Errorf("has a field that is not known, %.100s; fields are username, disabled, password_hash, otpauth, attributes, and the claims of OpenID Connect Core section 5.1", name)
 	}
 	return errors.New("is no JSON that can be read")
 }
@@ -156,7 +159,7 @@ func (e entry) check() error {
 	case !text(e.Username, 255) || strings.TrimSpace(e.Username) != e.Username:
 		return errors.New("has a username that is too long, or has control characters or spaces around it")
 	}
-	if err := claims(e.Claims); err != nil {
+	if err := CheckClaims(e.Claims); err != nil {
 		return err
 	}
 	if e.PasswordHash != "" {
@@ -172,7 +175,8 @@ func (e entry) check() error {
 	return nil
 }
 
-func claims(c provider.Claims) error {
+// CheckClaims says what is wrong with claims, whoever wrote them.
+func CheckClaims(c provider.Claims) error {
 	address := provider.Address{}
 	if c.Address != nil {
 		address = *c.Address
@@ -197,6 +201,16 @@ func claims(c provider.Claims) error {
 	for _, g := range c.Groups {
 		if g == "" || !text(g, 255) {
 			return errors.New("groups has one that is empty, too long or has control characters")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Attributes)) {
+		switch {
+		case name == "" || !text(name, 256):
+			return errors.New("attributes has a name that is empty, too long or has control characters")
+		case provider.StandardClaim(name):
+			return fmt.Errorf("attributes has %s, which is a claim of its own and stands beside attributes", name)
+		case provider.ReservedClaim(name):
+			return fmt.Errorf("attributes has %s, which is how tokens speak of themselves", name)
 		}
 	}
 	return nil

@@ -22,6 +22,7 @@ func TestALineIsRead(t *testing.T) {
 	got, err := userfile.Parse([]byte(`{"username": "ada", "disabled": true, "name": "Ada Byron",
 		"email": "ada@example.com", "email_verified": true, "phone_number": "+49 30 1", "updated_at": 1700000000,
 		"address": {"formatted": "1 Quay\nHarbour", "country": "UK"}, "groups": ["staff", "admins"],
+		"attributes": {"department": "R&D", "badge": 17, "desks": ["a"]},
 		"password_hash": "` + hash + `", "otpauth": "` + uri + `"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +32,7 @@ func TestALineIsRead(t *testing.T) {
 		Claims: provider.Claims{
 			Name: "Ada Byron", Email: "ada@example.com", EmailVerified: true, PhoneNumber: "+49 30 1",
 			Address: &provider.Address{Formatted: "1 Quay\nHarbour", Country: "UK"}, Groups: []string{"staff", "admins"},
+			Attributes: map[string]any{"department": "R&D", "badge": 17.0, "desks": []any{"a"}},
 		},
 		PasswordHash: hash, OTPAuth: uri,
 	}
@@ -57,6 +59,12 @@ func TestABadLineIsRefusedInWordsAndWithoutItsSecrets(t *testing.T) {
 		{`{"username": "ada", "email_verified": "true"}`, "email_verified has the wrong type, string"},
 		{`{"username": "ada", "groups": "staff"}`, "groups has the wrong type"},
 		{`{"username": "ada", "groups": [""]}`, "groups has one"},
+		{`{"username": "ada", "attributes": {"sub": "u-1"}}`, "attributes has sub, which is how tokens"},
+		{`{"username": "ada", "attributes": {"x": 1, "email": "a@example.org"}}`, "attributes has email, which is a claim of its own"},
+		{`{"username": "ada", "attributes": {"": 1}}`, "attributes has a name"},
+		{`{"username": "ada", "attributes": {"a\u0000": 1}}`, "attributes has a name"},
+		{`{"username": "ada", "attributes": "x"}`, "attributes has the wrong type"},
+		{`{"username": "ada", "department": "x"}`, `not known, "department"`},
 		{`{"username": "ada", "name": "a\nb"}`, "name is too long or has control"},
 		{`{"username": "ada", "address": "1 Quay"}`, "address has the wrong type"},
 		{`{"username": "ada", "updated_at": "now"}`, "updated_at has the wrong type"},
