@@ -79,7 +79,7 @@ func start(ctx context.Context, binary, database string, p plan) (_ *server, err
 	if err := os.WriteFile(config, []byte(s.config(port, kept, p.hash)), 0o600); err != nil {
 		return nil, err
 	}
-	if kept != "" && strings.HasPrefix(kept, "postgres") {
+	if strings.HasPrefix(kept, "postgres") {
 		if err := run(ctx, binary, "migrate", "up", "--config", config); err != nil {
 			return nil, err
 		}
@@ -119,7 +119,8 @@ func (s *server) newDatabase(ctx context.Context, database string) (string, erro
 		return "", errors.New("SALLYPORT_TEST_POSTGRES is no URL")
 	}
 	name := "load_" + strings.ToLower(rand.Text())
-	do := func(statement string, into ...any) error {
+	// do also finds the process that all of PostgreSQL's are children of.
+	do := func(statement string) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, cluster)
@@ -127,33 +128,16 @@ func (s *server) newDatabase(ctx context.Context, database string) (string, erro
 			return err
 		}
 		defer conn.Close(ctx)
-		if len(into) > 0 {
-			return conn.QueryRow(ctx, statement).Scan(into...)
-		}
+		s.keeper = parent(int(conn.PgConn().PID()))
 		_, err = conn.Exec(ctx, statement)
 		return err
-	}
-	var backend int
-	if err := do("SELECT pg_backend_pid()", &backend); err != nil {
-		return "", err
 	}
 	if err := do("CREATE DATABASE " + name); err != nil {
 		return "", err
 	}
 	s.drop = func() error { return do("DROP DATABASE " + name + " WITH (FORCE)") }
-	s.keeper = s.parentOfBackend(ctx, cluster)
 	dsn.Path = "/" + name
 	return "postgres: " + dsn.String(), nil
-}
-
-// parentOfBackend returns the process that all of PostgreSQL's are children of.
-func (s *server) parentOfBackend(ctx context.Context, cluster string) int {
-	conn, err := pgx.Connect(ctx, cluster)
-	if err != nil {
-		return 0
-	}
-	defer conn.Close(ctx)
-	return parent(int(conn.PgConn().PID()))
 }
 
 func (s *server) config(port, kept string, hash bool) string {
@@ -178,12 +162,10 @@ clients:
 		client("api", "introspects: true")
 }
 
-// people imports the users: with a hash that is cheap to check, unless hashes
-// are to be seen, and then with none of the server's own, which is made by the
-// first sign-in.
+// people imports the users with a hash that is cheap to check. The server makes
+// one of its own of it at the first sign-in, at the cost that the plan says.
 func (s *server) people(ctx context.Context, binary, config string, p plan) error {
-	cost := bcrypt.MinCost
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		return err
 	}
