@@ -3,6 +3,7 @@
 #              and oathtool from Debian where they are missing
 # make fuzz    each fuzz target for FUZZTIME (default 2m)
 # make bench   the benchmarks that the README's figures come from
+# make load    the real server, driven over HTTP, with a table and a chart
 # make build   bin/idp, static
 # make lint    formatting, vet, staticcheck
 
@@ -10,7 +11,7 @@ GO ?= go
 FUZZTIME ?= 2m
 BENCH ?= .
 
-.PHONY: run build test lint unit fuzz fuzz-briefly bench deps
+.PHONY: run build test lint unit fuzz fuzz-briefly bench load deps
 
 run: build
 	@bin/idp demo
@@ -32,7 +33,7 @@ lint:
 # PostgreSQL runs for as long as the tests do. The races for tokens are run once
 # more, 200 rounds of each, because the race detector makes them slow.
 unit:
-	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 12m ./...
+	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 20m ./...
 	$(GO) run ./test/pg/withpg -- $(GO) test -run 'TestOfEach|TestInAGraceAll' ./test/
 
 fuzz:
@@ -43,3 +44,6 @@ fuzz-briefly:
 
 bench:
 	$(GO) run ./test/pg/withpg -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+load:
+	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -chart docs/images/load.svg

@@ -70,7 +70,7 @@ github.com/jackc/:       storage test/pg test/pg/withpg
 github.com/go-crypt/:    mfa storage/password
 github.com/spf13/:       cmd/idp
 go.yaml.in/:             cmd/idp/internal/config
-flag:                    cmd/idp
+flag:                    cmd/idp test/load
 `
 
 // judges are relying parties and browsers of others that the tests in test
