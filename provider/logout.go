@@ -20,6 +20,8 @@ type farewell struct {
 	to     string  // where the browser goes on to: registered; empty: it stays
 	state  string  // that goes with it
 	stays  bool    // it was to go on to somewhere, and will not
+
+	locales string // that the client has asked for, of the pages
 }
 
 // logout is the end session endpoint (OpenID Connect RP-Initiated Logout
@@ -112,7 +114,7 @@ func (p *Provider) parting(r *request, v url.Values) (farewell, *Session, error)
 // id_token_hint is refused; whatever else is wrong with it is a reason to ask
 // its user, and to send them nowhere.
 func (p *Provider) farewell(ctx context.Context, v url.Values) (farewell, error) {
-	var f farewell
+	f := farewell{locales: v.Get("ui_locales")}
 	id, bad := v.Get("client_id"), false
 	if hint := v.Get("id_token_hint"); hint != "" {
 		token, err := p.idToken(ctx, hint)
@@ -163,7 +165,9 @@ func (p *Provider) fits(ctx context.Context, f farewell, s Session) (bool, error
 // on no page.
 func (f farewell) query() url.Values {
 	v := url.Values{}
-	for name, value := range map[string]string{"client_id": f.client.ID, "post_logout_redirect_uri": f.to, "state": f.state} {
+	for name, value := range map[string]string{
+		"client_id": f.client.ID, "post_logout_redirect_uri": f.to, "state": f.state, "ui_locales": f.locales,
+	} {
 		if value != "" {
 			v.Set(name, value)
 		}

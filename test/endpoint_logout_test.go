@@ -434,3 +434,20 @@ func TestTheStateOfALogoutComesBackAsItWas(t *testing.T) {
 		}
 	})
 }
+
+// The page after a yes is in the language of the page that asked.
+func TestALogoutKeepsItsLanguage(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newStage(t, dsn)
+		s.register(leaving())
+		is := s.sit("alice", "app")
+		asked := ask(t, s, get(t, "/logout?client_id=app&ui_locales=de", "Cookie", is.cookie))
+		if !strings.Contains(asked.body, `lang="de"`) || !strings.Contains(asked.body, "ui_locales=de") {
+			t.Fatalf("the page that asks: %d %s", asked.status, asked.body)
+		}
+		yes := send(t, "/logout/confirm?client_id=app&ui_locales=de", url.Values{"step": {"sign-out"}, "session": {is.id}}, "Cookie", is.cookie)
+		if a := ask(t, s, yes); !strings.Contains(a.body, `lang="de"`) || s.alive(is) {
+			t.Errorf("the page after it: %d %s", a.status, a.body)
+		}
+	})
+}

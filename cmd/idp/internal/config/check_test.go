@@ -322,6 +322,7 @@ func TestUnsafeConfigurationIsRefused(t *testing.T) {
 		{"clients[1].jwks_uri", "keeps no private key", []string{"clients.1.jwks_uri", "https://app.example.com/jwks"}},
 		{"clients[0].jwks_uri", "over http anyone", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://wiki.example.com/jwks"}},
 		{"clients[0].jwks_uri", "over http anyone", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "http://127.0.0.1/jwks"}},
+		{"clients[0].jwks_uri", "in a private network", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "https://10.20.0.7/jwks"}},
 		{"clients[0].jwks_uri", "no URL with a host", []string{"clients.0.secret_sha256", "", "clients.0.jwks_uri", "file:///etc/passwd"}},
 		{"clients[1].introspects", "needs a secret", []string{"clients.1.introspects", "true"}},
 		{"clients[0].introspects", "is text where", []string{"clients.0.introspects", "'maybe'"}},

@@ -36,6 +36,9 @@ func (conf Config) checkKeys(r *report, c provider.Client) {
 	if err == nil && u.Scheme == "http" && !(conf.OnLoopback() && IsLoopback(u.Hostname())) {
 		reason = "must begin with https://: over http anyone on the way could put in keys of their own"
 	}
+	if reason == "" && !conf.reaches(c.KeysURI) {
+		reason = "is in a private network, which this server sends nothing to unless private_networks has it"
+	}
 	if reason != "" {
 		r.add("jwks_uri", "%q %s", c.KeysURI, reason)
 	}
