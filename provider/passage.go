@@ -50,7 +50,8 @@ func (t *passage) asksAgain(at authflow.Step) bool {
 
 // why returns what t's pages say of being asked again.
 func (p *Provider) why(t *passage) *templates.Why {
-	return &templates.Why{Scopes: p.config.policy(t.client).Raised(authflow.Wants{Scopes: t.scopes()})}
+	wants := authflow.Wants{Scopes: t.covered(), Resources: t.resources} // details speak for themselves
+	return &templates.Why{Scopes: p.config.policy(t.client).Raised(wants)}
 }
 
 // scopes returns what the request asks for.

@@ -50,7 +50,8 @@ type Config struct {
 	// Ladder are the levels of authentication, the weakest first. Nil:
 	// authflow.DefaultLadder.
 	Ladder authflow.Ladder
-	// Floor is the least level of every sign-in. Empty: mfa with the default
+	// Floor is the least level of a sign-in, unless Client.Floor has another: that
+	// of the client alone, higher or lower. Empty: mfa with the default
 	// ladder, the strongest level of any other.
 	Floor string
 	// ScopeFloors and ResourceFloors raise the floor for requests that ask for a

@@ -157,7 +157,15 @@ func TestAStepUpForOneUseIsGoodForOneUse(t *testing.T) {
 // People are told why they are asked again, and by whom; not when they sign in.
 func TestTheStepUpPageSaysWhy(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
-		s, phone := newBank(t, dsn)
+		s, phone := newBank(t, dsn, plan{provider: func(c *provider.Config) {
+			c.ResourceFloors = map[string]authflow.Floor{"https://vault.example": {Level: "mfa", FactorMaxAge: time.Minute}}
+		}})
+		c, err := s.db.Client(t.Context(), s.app.config.ClientID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Resources = []string{"https://vault.example"}
+		s.register(c)
 		b := s.browser
 		b.open(s.app.request("scope", "openid pay"))
 		if b.page.says("why.before") || b.page.says("why.alone") {
@@ -173,6 +181,11 @@ func TestTheStepUpPageSaysWhy(t *testing.T) {
 		b.open(s.app.request("scope", "openid pay"))
 		if b.at("factor", http.StatusOK); !b.page.says("why.before") || !strings.Contains(b.page.text(), "Send money") {
 			t.Errorf("without the reason: %s", b.page.text())
+		}
+		time.Sleep(2 * time.Minute)
+		b.open(s.app.request("resource", "https://vault.example"))
+		if b.at("factor", http.StatusOK); !b.page.says("why.before") || !strings.Contains(b.page.text(), "https://vault.example") {
+			t.Errorf("without the API: %s", b.page.text())
 		}
 		b.open(s.app.request("prompt", "login"))
 		if b.at("password", http.StatusOK); !b.page.says("why.alone") {
