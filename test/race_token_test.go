@@ -98,7 +98,7 @@ func (p *pair) grant(id string) provider.Grant {
 func TestOfEachCodeOneRedemptionWins(t *testing.T) {
 	onEach(t, func(t *testing.T, dsn string) {
 		p, g := newTrack(t, dsn)
-		for round := range tokenRounds {
+		for round := range rounds {
 			id, code := p.coded(g)
 			winner := one(t, round, p.asked(exchange(code)))
 			if got := p.grant(id); got.CodeSpent.IsZero() || got.Generation != 1 || got.Revoked.IsZero() {
@@ -111,7 +111,7 @@ func TestOfEachCodeOneRedemptionWins(t *testing.T) {
 				t.Errorf("round %d: userinfo answers %s", round, a.says())
 			}
 		}
-		if got := p.audit("alice", provider.EventReuse); len(got) != tokenRounds {
+		if got := p.audit("alice", provider.EventReuse); len(got) != rounds {
 			t.Errorf("%d reuses in the audit trail, want one a round", len(got))
 		}
 	})
@@ -121,7 +121,7 @@ func TestOfEachCodeOneRedemptionWins(t *testing.T) {
 func TestOfEachRefreshTokenOneUseWins(t *testing.T) {
 	onEach(t, func(t *testing.T, dsn string) {
 		p, g := newTrack(t, dsn)
-		for round := range tokenRounds {
+		for round := range rounds {
 			id, code := p.coded(g)
 			token := ask(t, p.house, send(t, "/token", with(exchange(code), "client_id", racer.ID))).text(t, "refresh_token")
 			one(t, round, p.asked(refresh(token)))
@@ -137,7 +137,7 @@ func TestOfEachRefreshTokenOneUseWins(t *testing.T) {
 func TestInAGraceAllUsesOfARefreshTokenGetOneSuccessor(t *testing.T) {
 	onEach(t, func(t *testing.T, dsn string) {
 		p, g := newTrack(t, dsn, plan{provider: func(c *provider.Config) { c.Lifetimes.RefreshGrace = time.Minute }})
-		for round := range tokenRounds {
+		for round := range rounds {
 			id, code := p.coded(g)
 			token := ask(t, p.house, send(t, "/token", with(exchange(code), "client_id", racer.ID))).text(t, "refresh_token")
 			successors, accesses := map[string]int{}, map[string]int{}

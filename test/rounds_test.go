@@ -2,5 +2,10 @@
 
 package test
 
-// tokenRounds is how often each race for a token is run.
-const tokenRounds = 200
+import "time"
+
+// A race for what is good once is run so often, or for so long where that is less.
+const (
+	rounds     = 200
+	roundsTake = 5 * time.Minute
+)
