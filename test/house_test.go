@@ -43,10 +43,17 @@ type house struct {
 	log     bytes.Buffer
 }
 
-// onEach runs story once on each database.
+// onEach runs story once on each database, side by side. It is the last thing
+// that a test does: the two begin when the test itself is over.
 func onEach(t *testing.T, story func(t *testing.T, dsn string)) {
-	t.Run("sqlite", func(t *testing.T) { story(t, "sqlite:"+filepath.Join(t.TempDir(), "idp.db")) })
-	t.Run("postgres", func(t *testing.T) { story(t, pg.DSN(t)) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		story(t, "sqlite:"+filepath.Join(t.TempDir(), "idp.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		story(t, pg.DSN(t))
+	})
 }
 
 // A plan changes what a house is made of.
