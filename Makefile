@@ -33,7 +33,7 @@ lint:
 # PostgreSQL runs for as long as the tests do. The races for what is good once
 # are run once more, 200 rounds of each, because the race detector makes them slow.
 unit:
-	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 20m ./...
+	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 30m ./...
 	$(GO) run ./test/pg/withpg -- $(GO) test -timeout 15m -run 'TestOfEach|TestInAGraceAll|TestOneOfFiftyFlows|TestOneOfFiftyUses' ./test/
 
 fuzz:

@@ -139,7 +139,7 @@ func TestAnIntrospectionSaysWhatWasProven(t *testing.T) {
 func TestWhatNoLongerStandsIsInactive(t *testing.T) {
 	ctx := context.Background()
 	registered := func(c provider.Client, change func(*provider.Client)) func(*stage) {
-		return func(s *stage) { change(&c); s.register(c) }
+		return func(s *stage) { c := c; change(&c); s.register(c) } // for each database its own
 	}
 	owner := webClient
 	owner.Introspects, owner.FirstParty, owner.Resources = true, false, []string{calendar, mailbox}
