@@ -35,6 +35,26 @@ func TestEveryDenialHasAnAnswer(t *testing.T) {
 	}
 }
 
+// oneKey publishes one key.
+type oneKey struct{ Keys }
+
+func (oneKey) Published(context.Context) ([]PublicKey, error) {
+	return []PublicKey{{ID: "key", Algorithm: "ES256", Key: 1}}, nil
+}
+
+// TK-1: a key is for its own algorithm, whatever a token says.
+func TestAKeyIsFoundByItsNameAndItsAlgorithm(t *testing.T) {
+	p := &Provider{config: Config{Keys: oneKey{}}}
+	for _, is := range []struct {
+		kid, alg string
+		found    bool
+	}{{"key", "ES256", true}, {"key", "RS256", false}, {"key", "HS256", false}, {"key", "none", false}, {"", "ES256", false}, {"KEY", "ES256", false}, {"key", "", false}} {
+		if k, err := p.published(t.Context(), is.kid, is.alg); err != nil || (k != nil) != is.found {
+			t.Errorf("%q for %q: %v, %v", is.kid, is.alg, k, err)
+		}
+	}
+}
+
 // One table turns errors into HTTP: what is not in it is a fault of ours and
 // says nothing.
 func TestErrorsBecomeHTTPInOnePlace(t *testing.T) {

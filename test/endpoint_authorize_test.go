@@ -294,6 +294,7 @@ func TestAnIDTokenHintNamesAUserAndAuthenticatesNobody(t *testing.T) {
 		code := s.code(with(with(authorization(), "client_id", "other"), "id_token_hint"))
 		others := ask(t, s, send(t, "/token", with(exchange(code), "client_id", "other"))).text(t, "id_token")
 
+		h, c := headerOf(t, alice), claimsOf(t, alice)
 		stranger := newBrowser(t, s.net)
 		for name, is := range map[string]struct {
 			v       url.Values
@@ -307,6 +308,11 @@ func TestAnIDTokenHintNamesAUserAndAuthenticatesNobody(t *testing.T) {
 			"a refresh token":        {with(v, "id_token_hint", tokens.text(t, "refresh_token")), s.browser.cookies(), invalid},
 			"another client's":       {with(v, "id_token_hint", others), s.browser.cookies(), invalid},
 			"of a key of no name":    {with(v, "id_token_hint", mint(t, map[string]any{"alg": "ES256", "typ": "JWT"}, claimsOf(t, alice))), s.browser.cookies(), invalid},
+			"made with our key":      {with(v, "id_token_hint", mint(t, h, c)), s.browser.cookies(), "→app code"}, // the next fail for their one difference
+			"of another issuer":      {with(v, "id_token_hint", mint(t, h, but(c, "iss", "https://evil.example"))), s.browser.cookies(), invalid},
+			"of no subject":          {with(v, "id_token_hint", mint(t, h, but(c, "sub", nil))), s.browser.cookies(), invalid},
+			"for nobody":             {with(v, "id_token_hint", mint(t, h, but(c, "aud", nil))), s.browser.cookies(), invalid},
+			"of another type":        {with(v, "id_token_hint", mint(t, but(h, "typ", "logout+jwt"), c)), s.browser.cookies(), invalid},
 			"with a changed subject": {with(v, "id_token_hint", tampered(alice)), s.browser.cookies(), invalid},
 		} {
 			a := ask(t, s, get(t, "/authorize?"+is.v.Encode(), "Cookie", is.cookies))
@@ -327,6 +333,19 @@ func TestAnIDTokenHintNamesAUserAndAuthenticatesNobody(t *testing.T) {
 		stranger.submit("password", "username", "bob", "password", "staple staple staple")
 		if stranger.page.url.Host == "app.example" || strings.Contains(stranger.page.url.RawQuery, "code=") {
 			t.Errorf("bob came through with alice's hint: %s", stranger.page.text())
+		}
+		// Nor by asking for another account on the way: what it named is kept.
+		stranger = newBrowser(t, s.net)
+		stranger.open(issuer + "/authorize?" + v.Encode())
+		stranger.do(post(t, stranger.page.url.String(), url.Values{"step": {"switch"}}))
+		stranger.submit("password", "username", "bob", "password", "staple staple staple")
+		if stranger.page.form("enroll") != nil {
+			t.Errorf("bob goes on with alice's hint: %s", stranger.page.text())
+		}
+		// Whom it named is our own note, and no parameter.
+		stranger.open(issuer + "/authorize?" + with(with(authorization(), "id_token_hint.sub", "sub-alice"), "prompt", "login").Encode())
+		if strings.Contains(stranger.page.body, "alice") {
+			t.Errorf("whoever knows a subject is told a name: %s", stranger.page.text())
 		}
 		// It has expired long since, and is a hint all the same.
 		time.Sleep(11 * time.Minute)

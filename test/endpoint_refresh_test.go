@@ -257,3 +257,30 @@ func TestTheGraceOutlivesNoToken(t *testing.T) {
 		}
 	})
 }
+
+// OA-6, SU-1: what a scope demands is demanded of the claims that stand for it,
+// at each use and not only when they were asked for.
+func TestAClaimIsRefreshedForNoLessThanItsScope(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		s := newDesk(t, dsn)
+		strict := newHouse(t, dsn, plan{people: s.people, provider: func(c *provider.Config) { c.ScopeFloors = map[string]string{"phone": "phr"} }})
+		v := with(authorization(), "scope", "openid offline_access")
+		named := with(v, "claims", `{"userinfo":{"phone_number":null}}`)
+		for name, is := range map[string]struct {
+			v    url.Values
+			h    http.Handler
+			want string
+		}{
+			"without the claim":   {v, strict, "200"},
+			"with it":             {named, strict, "400 invalid_grant"},
+			"with it, as it was":  {named, s, "200"},
+			"by its scope":        {with(v, "scope", "openid phone offline_access"), strict, "400 invalid_grant"},
+			"another of the same": {with(v, "claims", `{"id_token":{"phone_number_verified":null}}`), strict, "400 invalid_grant"},
+		} {
+			token := s.tokens(is.v).text(t, "refresh_token")
+			if a := ask(t, is.h, send(t, "/token", refresh(token), "Authorization", basic("app", appSecret))); a.says() != is.want {
+				t.Errorf("%s: %s, want %s", name, a.says(), is.want)
+			}
+		}
+	})
+}
