@@ -25,7 +25,7 @@ func naming(v url.Values, resources ...string) url.Values { return with(v, "reso
 func (s *stage) audienceOf(c provider.Client, a reply) string {
 	s.t.Helper()
 	token := a.text(s.t, "access_token")
-	claims := map[string]any{}
+	var claims map[string]any
 	if c.OpaqueTokens {
 		claims = s.as(c, "/introspect", url.Values{"token": {token}}).json(s.t)
 	} else {
