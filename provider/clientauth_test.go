@@ -22,8 +22,9 @@ func TestAClientIsKnownByTheHashOfItsSecretAlone(t *testing.T) {
 			t.Errorf("hasSecret(%q) = %v, want %v", v.given, got, v.want)
 		}
 	}
-	for name, c := range map[string]Client{"without secrets": {}, "with an empty hash": {Secrets: []Hash{{}}}} {
-		if c.hasSecret("") || c.hasSecret("x") {
+	for name, c := range map[string]Client{"without secrets": {}, "with an empty hash": {Secrets: []Hash{{}}},
+		"with the hash of nothing": {Secrets: []Hash{hashOf(""), hashOf(" ")}}} {
+		if c.hasSecret("") || c.hasSecret(" ") || c.hasSecret("x") {
 			t.Errorf("a client %s is known by something", name)
 		}
 	}
