@@ -330,6 +330,9 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 		// the database.
 		r.events = append(r.events, r.happened(EventStepUp, Failure, t.flow.State.Pinned, t.client.ID))
 	}
+	if errors.Is(err, authflow.ErrEnded) && t.flow.Ending == EndUnmet {
+		err = authflow.ErrUnmet // a double click, or the back button: the same again
+	}
 	for _, d := range denials {
 		if !errors.Is(err, d.err) {
 			continue
@@ -345,8 +348,6 @@ func (p *Provider) denied(r *request, t *passage, err error) (answer, error) {
 			kind = templates.EndedCancelled
 		case t.flow.Ending == EndDenied:
 			kind = t.signedOut()
-		case errors.Is(err, authflow.ErrEnded) && t.flow.Ending == EndUnmet:
-			kind = templates.EndedUnmet
 		}
 		return p.ended(r, t, kind), nil
 	}

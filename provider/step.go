@@ -162,7 +162,7 @@ func (p *Provider) settle(ctx context.Context, r *request, t *passage, changed b
 
 // deny answers for a stored flow that is denied. Where its client hears of it,
 // that ends it: whatever changes afterwards, such as a ticket that allows to
-// enrol what was missing, one request gets no second answer (SU-3).
+// enrol what was missing, one request gets no other answer (SU-3).
 func (p *Provider) deny(ctx context.Context, r *request, t *passage, changed bool, denial error) (answer, error) {
 	if errors.Is(denial, authflow.ErrUnmet) && !t.account() {
 		t.flow.State.Ended, t.flow.Ending = true, EndUnmet

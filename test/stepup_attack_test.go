@@ -330,7 +330,7 @@ func TestWhatIsUnmetHasNoSecondRound(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.open(flowURL(id))
-		b.ended("unmet")
+		b.refused(s.app, "unmet_authentication_requirements")
 		for _, again := range [][]string{
 			{"step", "password", "username", "alice", "password", passwords["alice"]},
 			{"step", "enroll", "ticket", ticket},
@@ -339,7 +339,7 @@ func TestWhatIsUnmetHasNoSecondRound(t *testing.T) {
 			{"step", "cancel"},
 		} {
 			b.do(post(t, flowURL(id), values(again...)))
-			b.ended("unmet")
+			b.refused(s.app, "unmet_authentication_requirements")
 		}
 		// With the ticket the next request is met.
 		b.open(s.app.request("claims", essentialMFA))
