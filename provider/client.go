@@ -1,8 +1,11 @@
 package provider
 
 import (
+	"errors"
 	"slices"
 	"time"
+
+	"github.com/sallyport-id/sallyport/provider/internal/engine"
 )
 
 // A Client is a relying party, as registered.
@@ -96,6 +99,16 @@ const (
 
 // HasKeys reports whether the client authenticates by keys of its own.
 func (c Client) HasKeys() bool { return len(c.Keys) > 0 || c.KeysURI != "" }
+
+// CheckResource says what is wrong with s as one of Client.Resources: it must be
+// an absolute URI without a fragment (RFC 8707 section 2), in the characters of
+// RFC 3986.
+func CheckResource(s string) error {
+	if !engine.Locates(s) {
+		return errors.New("is no absolute URI without a fragment")
+	}
+	return nil
+}
 
 // mayAskFor reports whether all of resources are c's to ask tokens for.
 func (c Client) mayAskFor(resources []string) bool {

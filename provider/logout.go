@@ -42,7 +42,7 @@ func (p *Provider) logout(r *request) (answer, error) {
 	case s == nil:
 		return p.parted(f, nil), nil
 	}
-	fits, err := p.fits(r.Context(), f, *s)
+	fits, err := p.hintFits(r.Context(), f, *s)
 	if err != nil {
 		return answer{}, err
 	}
@@ -144,10 +144,10 @@ func (p *Provider) farewell(ctx context.Context, v url.Values) (farewell, error)
 	return f, nil
 }
 
-// fits reports whether f's hint is of the session s: then the client to which
+// hintFits reports whether f's hint is of the session s: then the client to which
 // it was given asks, and it asks about what this browser is signed in to. What
 // else it asks for has to be in order, too.
-func (p *Provider) fits(ctx context.Context, f farewell, s Session) (bool, error) {
+func (p *Provider) hintFits(ctx context.Context, f farewell, s Session) (bool, error) {
 	if f.hint.Audience == "" || f.client.ID == "" || f.stays {
 		return false, nil
 	}

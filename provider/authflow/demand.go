@@ -67,7 +67,7 @@ func Parse(form url.Values, p Policy) (Demand, error) {
 		d.keep(f)
 	}
 	if len(wants.Details) > 0 {
-		if p.byPassword(floor) {
+		if p.Ladder.ByPassword(floor) {
 			return Demand{}, errors.New("authflow: details need a floor that takes more than a password")
 		}
 		// They are approved by the factor that is proven in their sight, and

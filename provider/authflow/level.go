@@ -59,6 +59,13 @@ func (l Ladder) Index(name string) (int, bool) {
 	return i, i >= 0
 }
 
+// ByPassword reports whether a password alone reaches the level at place i, or a
+// stronger one.
+func (l Ladder) ByPassword(i int) bool {
+	_, ok := l[i:].shortest(Of(Password), 0)
+	return ok
+}
+
 // known returns those of names that are levels, each once.
 func (l Ladder) known(names []string) (ns []string) {
 	for _, name := range names {

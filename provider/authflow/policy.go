@@ -104,7 +104,7 @@ func (p Policy) Check() error {
 		}
 	}
 	for name, f := range p.Details {
-		if i, err := p.level(f); err != nil || p.byPassword(i) {
+		if i, err := p.level(f); err != nil || p.Ladder.ByPassword(i) {
 			return fmt.Errorf("authflow: details of type %q are approved by a factor, and level %q takes none", name, f.Level)
 		}
 	}
@@ -120,16 +120,10 @@ func (p Policy) checkFloor(f Floor) error {
 		return errors.New("authflow: a floor that requires nothing")
 	case min(f.MaxAge, f.FactorMaxAge) < 0:
 		return errors.New("authflow: a floor with a negative age")
-	case f.Once && p.byPassword(i):
+	case f.Once && p.Ladder.ByPassword(i):
 		return fmt.Errorf("authflow: a floor for once needs a level that takes more than a password, and %q does not", f.Level)
 	}
 	return nil
-}
-
-// byPassword reports whether a password alone reaches the level at i.
-func (p Policy) byPassword(i int) bool {
-	_, ok := p.Ladder[i:].shortest(Of(Password), 0)
-	return ok
 }
 
 // withLadder returns p with the ladder that it means, and the floor.

@@ -20,7 +20,7 @@ func Resources(form url.Values, allowed []string) ([]string, error) {
 		switch {
 		case s == "" || slices.Contains(named, s):
 			continue
-		case !locates(s):
+		case !Locates(s):
 			return nil, Refuse("invalid_target", "A resource is an absolute URI without a fragment.")
 		case !slices.Contains(allowed, s):
 			return nil, Refuse("invalid_target", "A resource is not one that may be asked for here.")
@@ -32,10 +32,10 @@ func Resources(form url.Values, allowed []string) ([]string, error) {
 	return named, nil
 }
 
-// locates reports whether s is an absolute URI without a fragment. Of what RFC
+// Locates reports whether s is an absolute URI without a fragment. Of what RFC
 // 3986 has no character for, nothing passes: opaque tokens have a space between
 // two of them.
-func locates(s string) bool {
+func Locates(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.IsAbs() && !strings.Contains(s, "#") &&
 		!strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f })

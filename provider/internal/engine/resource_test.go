@@ -34,7 +34,7 @@ func TestAResourceIsAnAbsoluteURIWithoutAFragment(t *testing.T) {
 		":":                               false,
 		"https://api.example https://b.c": false,
 	} {
-		if got := locates(s); got != want {
+		if got := Locates(s); got != want {
 			t.Errorf("%q: got %v, want %v", s, got, want)
 		}
 	}

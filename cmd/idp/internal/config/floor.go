@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"time"
 
 	"github.com/sallyport-id/sallyport/provider"
@@ -25,7 +24,7 @@ func (c Config) checkDetails(r *report, ladder authflow.Ladder) {
 		if err := d.Record().Check(); err != nil {
 			r.add(at, "%v", err)
 		}
-		if i, ok := ladder.Index(d.Level); !ok || byPassword(ladder, i) {
+		if i, ok := ladder.Index(d.Level); !ok || ladder.ByPassword(i) {
 			r.add(at+".floor", "%q is no level that takes more than a password: details are approved by the second factor", d.Level)
 			continue
 		}
@@ -61,16 +60,9 @@ func (f Floor) check(r *report, at string, ladder authflow.Ladder) {
 		r.add(at+".factor_max_age", "must not be negative")
 	case f.Once && f.FactorMaxAge != 0:
 		r.add(at+".factor_max_age", "means nothing beside once, for which the factor is proven anew")
-	case f.Once && byPassword(ladder, i):
+	case f.Once && ladder.ByPassword(i):
 		r.add(at+".once", "needs a floor that takes more than a password: what is approved each time is approved by the second factor")
 	}
-}
-
-// byPassword reports whether a password alone reaches the level at i.
-func byPassword(ladder authflow.Ladder, i int) bool {
-	return slices.ContainsFunc(ladder[i:], func(l authflow.Level) bool {
-		return slices.Contains(l.Ways, authflow.Of(authflow.Password))
-	})
 }
 
 // Record returns f as the provider has it.

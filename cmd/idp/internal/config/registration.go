@@ -33,7 +33,7 @@ func (conf Config) checkKeys(r *report, c provider.Client) {
 	}
 	u, err := url.Parse(c.KeysURI)
 	reason := webProblem(c.KeysURI)
-	if err == nil && u.Scheme == "http" && !(conf.OnLoopback() && IsLoopback(u.Hostname())) {
+	if err == nil && u.Scheme == "http" && !(conf.Loopback() && IsLoopback(u.Hostname())) {
 		reason = "must begin with https://: over http anyone on the way could put in keys of their own"
 	}
 	if reason == "" && !conf.reaches(c.KeysURI) {
@@ -91,9 +91,11 @@ func checkResources(r *report, c provider.Client) {
 
 // resourceProblem says what is wrong with the URI of an API.
 func resourceProblem(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || !u.IsAbs() || strings.Contains(s, "#") || len(s) > 2048 || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
-		return "is no absolute URI without a fragment"
+	if err := provider.CheckResource(s); err != nil {
+		return err.Error()
+	}
+	if len(s) > 2048 {
+		return "has more than 2048 characters"
 	}
 	return ""
 }
