@@ -66,7 +66,7 @@ github.com/santhosh-tekuri/: provider
 gorm.io/:                storage
 github.com/glebarez/:    storage
 github.com/pressly/:     storage
-github.com/jackc/:       storage test/load test/pg test/pg/withpg
+github.com/jackc/:       storage test/fleet test/pg test/pg/withpg
 github.com/go-crypt/:    mfa storage/password
 github.com/spf13/:       cmd/idp
 go.yaml.in/:             cmd/idp/internal/config

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sallyport-id/sallyport/test/fleet"
 )
 
 // A plan is what is to be driven.
@@ -77,7 +79,7 @@ func parse(args []string) (plan, error) {
 }
 
 func (p plan) run(ctx context.Context) error {
-	binary, clean, err := build(ctx)
+	binary, clean, err := fleet.Build(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,25 +100,31 @@ func (p plan) run(ctx context.Context) error {
 
 // drive starts a server on database and drives every operation.
 func (p plan) drive(ctx context.Context, binary, database string) (rows []row, err error) {
-	s, err := start(ctx, binary, database, p)
+	h, err := fleet.Open(ctx, binary, fleet.Plan{Database: database, Users: p.users, Hash: p.hash})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	fmt.Printf("\n%s, %d users; ready after %d ms, %d MiB at rest\n\n", database, p.users, s.ready.Milliseconds(), s.memory("VmRSS"))
+	defer func() { err = errors.Join(err, h.Close()) }()
+	s, err := h.Start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	fmt.Printf("\n%s, %d users; ready after %d ms, %d MiB at rest\n\n", database, p.users, s.Ready.Milliseconds(), s.Memory("VmRSS"))
 	fmt.Println("| operation | clients | ops/s | p50 ms | p95 ms | p99 ms | CPU ms/op | errors |")
 	fmt.Println("|---|--:|--:|--:|--:|--:|--:|--:|")
-	crowd := newCrowd(p.users)
+	crowd := fleet.NewCrowd(p.users)
 	for _, n := range p.clients {
 		for _, o := range operations {
 			r, err := p.measure(ctx, s, crowd, o, n)
 			if err != nil {
 				return rows, fmt.Errorf("%s with %d clients: %w", o.name, n, err)
 			}
+			r.database = database
 			fmt.Println(r)
 			rows = append(rows, r)
 		}
 	}
-	fmt.Printf("\n%d MiB at most\n", s.memory("VmHWM"))
+	fmt.Printf("\n%d MiB at most\n", s.Memory("VmHWM"))
 	return rows, nil
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sallyport-id/sallyport/test/fleet"
 )
 
 // An operation is one kind of thing that is asked of the server. begin makes
@@ -21,24 +23,23 @@ type operation struct {
 
 // A driver is one client at work.
 type driver struct {
-	*server
-	crowd     *crowd
-	transport http.RoundTripper
+	fleet.Site
+	crowd *fleet.Crowd
 }
 
-func (d *driver) signedIn(ctx context.Context) (tokens, error) {
-	user, code, err := d.crowd.take(ctx)
+func (d *driver) signedIn(ctx context.Context) (fleet.Tokens, error) {
+	user, code, err := d.crowd.Take(ctx)
 	if err != nil {
-		return tokens{}, err
+		return fleet.Tokens{}, err
 	}
-	return d.login(ctx, d.transport, user, code)
+	return d.Login(ctx, user, code)
 }
 
 // fetch repeats a request that depends on nothing.
 func fetch(client, path string, v url.Values) func(context.Context, *driver) (func() error, error) {
 	return func(ctx context.Context, d *driver) (func() error, error) {
 		return func() error {
-			_, err := d.call(ctx, d.transport, client, path, v, "")
+			_, err := d.Call(ctx, client, path, v, "")
 			return err
 		}, nil
 	}
@@ -47,25 +48,25 @@ func fetch(client, path string, v url.Values) func(context.Context, *driver) (fu
 var operations = []operation{
 	{"discovery", fetch("", "/.well-known/openid-configuration", nil)},
 	{"keys", fetch("", "/jwks.json", nil)},
-	{"client credentials", fetch("app", "/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"profile"}})},
+	{"client credentials", fetch(fleet.App, "/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"profile"}})},
 	{"introspect", func(ctx context.Context, d *driver) (func() error, error) {
 		t, err := d.signedIn(ctx)
 		return func() error {
-			_, err := d.call(ctx, d.transport, "api", "/introspect", url.Values{"token": {t.Access}}, "")
+			_, err := d.Call(ctx, fleet.API, "/introspect", url.Values{"token": {t.Access}}, "")
 			return err
 		}, err
 	}},
 	{"userinfo", func(ctx context.Context, d *driver) (func() error, error) {
 		t, err := d.signedIn(ctx)
 		return func() error {
-			_, err := d.call(ctx, d.transport, "", "/userinfo", nil, t.Access)
+			_, err := d.Call(ctx, "", "/userinfo", nil, t.Access)
 			return err
 		}, err
 	}},
 	{"refresh", func(ctx context.Context, d *driver) (func() error, error) {
 		t, err := d.signedIn(ctx)
 		return func() (err error) {
-			t, err = d.token(ctx, d.transport, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {t.Refresh}})
+			t, err = d.Refresh(ctx, t.Refresh)
 			return err
 		}, err
 	}},
@@ -95,13 +96,13 @@ func (r row) String() string {
 
 // measure has n clients repeat o for as long as the plan says, or for logins
 // until every user has had theirs.
-func (p plan) measure(ctx context.Context, s *server, c *crowd, o operation, n int) (row, error) {
+func (p plan) measure(ctx context.Context, s *fleet.Replica, c *fleet.Crowd, o operation, n int) (row, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: n, MaxConnsPerHost: n}
 	defer transport.CloseIdleConnections()
 	repeat := make([]func() error, n)
 	for i := range repeat {
 		var err error
-		if repeat[i], err = o.begin(ctx, &driver{s, c, transport}); err != nil {
+		if repeat[i], err = o.begin(ctx, &driver{fleet.Site{Issuer: s.URL, Transport: transport}, c}); err != nil {
 			return row{}, err
 		}
 	}
@@ -116,7 +117,7 @@ func (p plan) measure(ctx context.Context, s *server, c *crowd, o operation, n i
 		first  atomic.Pointer[error]
 		took   = make([][]time.Duration, n)
 	)
-	before, began := s.cpu(), time.Now()
+	before, began := s.CPU(), time.Now()
 	for i := range n {
 		wg.Go(func() {
 			for time.Since(began) < p.span && ctx.Err() == nil && begun.Add(1) <= most {
@@ -131,7 +132,7 @@ func (p plan) measure(ctx context.Context, s *server, c *crowd, o operation, n i
 		})
 	}
 	wg.Wait()
-	span, spent := time.Since(began), s.cpu()-before
+	span, spent := time.Since(began), s.CPU()-before
 	all := slices.Concat(took...)
 	slices.Sort(all)
 	if err := ctx.Err(); err != nil {
@@ -149,14 +150,7 @@ func (p plan) measure(ctx context.Context, s *server, c *crowd, o operation, n i
 	}
 	at := func(share float64) time.Duration { return all[min(len(all)-1, int(share*float64(len(all))))] }
 	return row{
-		database: s.kind(), operation: o.name, clients: n, rate: float64(len(all)) / span.Seconds(),
+		operation: o.name, clients: n, rate: float64(len(all)) / span.Seconds(),
 		p50: at(.50), p95: at(.95), p99: at(.99), cpu: spent / time.Duration(len(all)), errors: int(failed.Load()),
 	}, nil
-}
-
-func (s *server) kind() string {
-	if s.keeper != 0 {
-		return "postgres"
-	}
-	return "sqlite"
 }

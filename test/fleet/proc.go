@@ -1,4 +1,4 @@
-package main
+package fleet
 
 import (
 	"fmt"
@@ -13,20 +13,21 @@ import (
 // second.
 const tick = 10 * time.Millisecond
 
-// cpu returns what the server has taken of it so far, and PostgreSQL with it.
-func (s *server) cpu() time.Duration {
-	total := taken(s.cmd.Process.Pid, false)
-	if s.keeper == 0 {
+// CPU returns what the replica has taken of it so far, and PostgreSQL with it.
+func (r *Replica) CPU() time.Duration {
+	total := taken(r.Pid(), false)
+	keeper := r.house.keeper
+	if keeper == 0 {
 		return total
 	}
-	total += taken(s.keeper, true) // and its children that are gone
+	total += taken(keeper, true) // and its children that are gone
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return total
 	}
 	for _, dir := range all {
 		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err == nil && parent(pid) == s.keeper {
+		if err == nil && parent(pid) == keeper {
 			total += taken(pid, false)
 		}
 	}
@@ -69,10 +70,10 @@ func taken(pid int, reaped bool) (d time.Duration) {
 	return d
 }
 
-// memory returns a figure of the server's status in MiB: VmRSS, or VmHWM for
+// Memory returns a figure of the replica's status in MiB: VmRSS, or VmHWM for
 // the most that it ever was.
-func (s *server) memory(what string) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+func (r *Replica) Memory(what string) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.Pid()))
 	if err != nil {
 		return 0
 	}
