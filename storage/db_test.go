@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/sallyport-id/sallyport/mfa"
@@ -54,4 +55,24 @@ func TestTheStoreKeepsItsPromises(t *testing.T) {
 		storagetest.TestStore(t, func(*testing.T) provider.Store { return d })
 		storagetest.TestFactorStore(t, func(*testing.T) mfa.Store { return d })
 	})
+}
+
+func TestOfManyThatOpenANewFileAtOnceAllSucceed(t *testing.T) {
+	for range 20 {
+		dsn := "sqlite:" + filepath.Join(t.TempDir(), "idp.db")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				d, err := storage.Open(t.Context(), storage.Config{DSN: dsn, AnySchema: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := d.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
 }

@@ -66,8 +66,8 @@
 // gorm writes the statements. Its default transaction around each is off, its
 // logger too (it prints values), and so is its cache of prepared statements: one
 // that is prepared in a transaction is closed with it, so that on PostgreSQL
-// each statement took three round trips, where pgx has a cache of its own; and
-// this driver of SQLite prepares each time anyhow.
+// each statement took three round trips. Connections keep their own, which
+// outlive transactions: those of pgx, and those of internal/sqlite.
 //
 // Migrations are SQL files, one directory a database, applied by goose. Never
 // edit one that was released. Rows are structs of this package, compared with
@@ -75,5 +75,5 @@
 // applies nothing unless Config.Migrate says so: of many replicas, one command
 // migrates, and a server of another version refuses to start.
 //
-// SQLite's driver is named in one place, sqliteDialector.
+// SQLite's driver is known to internal/sqlite alone.
 package storage

@@ -11,11 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/glebarez/sqlite"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"github.com/sallyport-id/sallyport/storage/internal/sqlite"
 )
 
 // An engine is a kind of database. The zero engine is none.
@@ -81,6 +82,9 @@ func (d *DB) connectSQLite(ctx context.Context, path string, c Config) error {
 	if err := limit(d.writer, 1); err != nil {
 		return err
 	}
+	if err := awake(ctx, d.writer, busy); err != nil {
+		return fmt.Errorf("storage: open %s: %w", path, err)
+	}
 	d.reader, err = d.gormOver(sqliteDialector(path, append(common, "query_only(1)")...))
 	if err != nil {
 		return fmt.Errorf("storage: open %s: %w", path, err)
@@ -91,7 +95,30 @@ func (d *DB) connectSQLite(ctx context.Context, path string, c Config) error {
 	return d.Ping(ctx)
 }
 
-// sqliteDialector is the one place that knows which driver speaks to SQLite.
+// awake opens the connection that writes, which makes a new file one with a
+// write-ahead log. While another process does that, SQLite does not wait for
+// it, whatever the busy timeout.
+func awake(ctx context.Context, g *gorm.DB, most time.Duration) error {
+	pool, err := g.DB()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for {
+		err := pool.PingContext(ctx)
+		if err == nil || !sqlite.Busy(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// sqliteDialector is how gorm speaks to a file of SQLite.
 func sqliteDialector(path string, pragmas ...string) gorm.Dialector {
 	// The lock is taken when a transaction begins. One that begins reading and
 	// then wants to write fails at once if someone wrote in between, whatever

@@ -143,7 +143,7 @@ func TestAskingForTheStatusChangesNothing(t *testing.T) {
 			if len(steps) == 0 || steps[0].Version != 1 || !steps[0].Applied.IsZero() {
 				t.Errorf("got %+v, want steps that were not applied", steps)
 			}
-			if d.Read(t.Context()).Migrator().HasTable("goose_db_version") {
+			if d.Read(t.Context()).Exec("SELECT 1 FROM goose_db_version").Error == nil {
 				t.Error("there is a table now")
 			}
 		})

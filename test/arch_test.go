@@ -29,7 +29,8 @@ provider:                 provider/authflow provider/internal/engine provider/in
 mfa:                      provider/authflow
 mfa/stepup:
 storage/password:
-storage:                  mfa provider provider/authflow storage/password
+storage/internal/sqlite:
+storage:                  mfa provider provider/authflow storage/internal/sqlite storage/password
 storage/storagetest:      mfa provider provider/authflow
 cmd/idp/internal/certtest:
 cmd/idp/internal/config:  provider provider/authflow storage/password
@@ -52,6 +53,7 @@ mfa/stepup:               gorm.io/ github.com/ory/ github.com/sallyport-id/
 provider/internal/engine: gorm.io/
 provider/internal/fetch:  database/sql gorm.io/ github.com/ory/
 provider:                 gorm.io/
+storage/internal/sqlite:  net/http github.com/ory/ github.com/jackc/
 storage/password:         net/http database/sql gorm.io/ github.com/ory/
 cmd/idp/internal/demoapp: gorm.io/ github.com/ory/
 `
@@ -63,8 +65,8 @@ github.com/ory/:         provider/internal/engine
 github.com/go-jose/:     mfa/stepup provider provider/internal/engine
 code.dny.dev/ssrf:       provider/internal/fetch
 github.com/santhosh-tekuri/: provider
-gorm.io/:                storage
-github.com/glebarez/:    storage
+gorm.io/:                storage storage/internal/sqlite
+modernc.org/:            storage/internal/sqlite
 github.com/pressly/:     storage
 github.com/jackc/:       storage test/fleet test/pg test/pg/withpg
 github.com/go-crypt/:    mfa storage/password

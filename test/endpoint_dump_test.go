@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/glebarez/go-sqlite" // the drivers, by which the tables are read past storage
+	_ "modernc.org/sqlite" // the drivers, by which the tables are read past storage
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
