@@ -160,20 +160,27 @@ func (d *DB) count(g *gorm.DB) {
 
 // read returns the handle for reading: within a transaction its own, so that
 // it sees what it wrote, otherwise one that cannot write.
-func (d *DB) read(ctx context.Context) *gorm.DB {
-	if t := d.joined(ctx); t != nil {
-		return t.tx.WithContext(ctx)
-	}
-	return d.reader.WithContext(ctx)
-}
+func (d *DB) read(ctx context.Context) *gorm.DB { return d.handle(ctx, d.reader) }
 
 // write returns the handle for writing. Outside of a transaction each
 // statement is one of its own.
-func (d *DB) write(ctx context.Context) *gorm.DB {
+func (d *DB) write(ctx context.Context) *gorm.DB { return d.handle(ctx, d.writer) }
+
+// handle returns that of the transaction that ctx is in, otherwise g. A
+// statement on SQLite is over before anyone could give it up, and a context
+// that can end costs two goroutines for each.
+func (d *DB) handle(ctx context.Context, g *gorm.DB) *gorm.DB {
 	if t := d.joined(ctx); t != nil {
-		return t.tx.WithContext(ctx)
+		g = t.tx
 	}
-	return d.writer.WithContext(ctx)
+	if d.engine != onSQLite {
+		return g.WithContext(ctx)
+	}
+	g = g.WithContext(context.WithoutCancel(ctx))
+	if err := ctx.Err(); err != nil {
+		_ = g.AddError(err) // which each call with it returns
+	}
+	return g
 }
 
 // pool returns the connections that may write.

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,6 +32,7 @@ import (
 type plan struct {
 	databases []string // sqlite, postgres
 	clients   []int    // how many at once
+	only      []string // operations; none: all
 	span      time.Duration
 	users     int
 	hash      bool // at the default cost, instead of next to none
@@ -57,6 +59,7 @@ func parse(args []string) (plan, error) {
 	seconds := f.Int("seconds", 5, "how long each operation is driven, at each number of clients")
 	users := f.Int("users", 1000, "how many users there are")
 	hash := f.Bool("hash", false, "hash passwords at the default cost; otherwise at next to none, so that everything else is seen")
+	only := f.String("operations", "", "which, with commas between; otherwise all")
 	chart := f.String("chart", "", "write a chart of the CPU to this SVG file")
 	if err := f.Parse(args); err != nil {
 		return plan{}, err
@@ -64,6 +67,15 @@ func parse(args []string) (plan, error) {
 	p := plan{
 		databases: strings.Split(*databases, ","), span: time.Duration(*seconds) * time.Second,
 		users: *users, hash: *hash, chart: *chart,
+	}
+	for _, name := range strings.Split(*only, ",") {
+		if name == "" {
+			continue
+		}
+		if !slices.ContainsFunc(operations, func(o operation) bool { return o.name == name }) {
+			return plan{}, fmt.Errorf("%q is no operation", name)
+		}
+		p.only = append(p.only, name)
 	}
 	for _, s := range strings.Split(*clients, ",") {
 		n, err := strconv.Atoi(s)
@@ -116,6 +128,9 @@ func (p plan) drive(ctx context.Context, binary, database string) (rows []row, e
 	crowd := fleet.NewCrowd(p.users)
 	for _, n := range p.clients {
 		for _, o := range operations {
+			if len(p.only) > 0 && !slices.Contains(p.only, o.name) {
+				continue
+			}
 			r, err := p.measure(ctx, s, crowd, o, n)
 			if err != nil {
 				return rows, fmt.Errorf("%s with %d clients: %w", o.name, n, err)
