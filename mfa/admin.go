@@ -27,10 +27,6 @@ func (f *Factors) Describe(ctx context.Context, subject string) (Description, er
 	if err != nil {
 		return Description{}, fmt.Errorf("reading factors: %w", err)
 	}
-	left, err := f.store.RecoveryCodesLeft(ctx, subject)
-	if err != nil {
-		return Description{}, fmt.Errorf("counting recovery codes: %w", err)
-	}
 	now := now()
 	misses := 0
 	for _, t := range a.Misses.Times {
@@ -42,7 +38,7 @@ func (f *Factors) Describe(ctx context.Context, subject string) (Description, er
 	return Description{
 		Enrolled:      a.Enrolled,
 		Params:        a.Params,
-		RecoveryLeft:  left,
+		RecoveryLeft:  a.RecoveryLeft,
 		Pending:       a.Pending != "",
 		TicketExpires: a.TicketExpires,
 		Run:           a.Misses.Run,

@@ -43,9 +43,6 @@ type Store interface {
 	// succeeds, the others get ErrSpent.
 	UseRecoveryCode(ctx context.Context, subject, selector string, now time.Time) error
 
-	// RecoveryCodesLeft returns how many of subject's codes are not used.
-	RecoveryCodesLeft(ctx context.Context, subject string) (int, error)
-
 	// Misses returns the wrong attempts kept under key, locked as Account is;
 	// the zero Misses if there are none.
 	Misses(ctx context.Context, key string) (Misses, error)
@@ -90,6 +87,10 @@ type Account struct {
 
 	Misses Misses
 	Stolen bool // the password is to be taken as known to a stranger
+
+	// RecoveryLeft is how many recovery codes are not used. It is read with the
+	// rest, and not stored with it; of an account that is not stored it is 0.
+	RecoveryLeft int
 }
 
 // Misses are wrong attempts, as far back as a budget looks.

@@ -138,6 +138,12 @@ func (m *memory) Account(ctx context.Context, subject string) (mfa.Account, erro
 	}
 	a := m.accounts[subject]
 	a.Misses.Times = slices.Clone(a.Misses.Times)
+	a.RecoveryLeft = 0
+	for _, c := range m.codes[subject] {
+		if c.Used.IsZero() {
+			a.RecoveryLeft++
+		}
+	}
 	return a, nil
 }
 
@@ -195,17 +201,6 @@ func (m *memory) UseRecoveryCode(ctx context.Context, subject, selector string, 
 		}
 	}
 	return mfa.ErrSpent
-}
-
-func (m *memory) RecoveryCodesLeft(ctx context.Context, subject string) (n int, err error) {
-	done, err := m.read(ctx, subject)
-	defer done()
-	for _, c := range m.codes[subject] {
-		if c.Used.IsZero() {
-			n++
-		}
-	}
-	return n, err
 }
 
 func (m *memory) Misses(ctx context.Context, key string) (mfa.Misses, error) {

@@ -30,7 +30,9 @@ type Store interface {
 	// the first.
 	Atomically(ctx context.Context, fn func(ctx context.Context) error) error
 
-	// Client returns the client registered as id.
+	// Client returns the client registered as id, as it is or was a moment ago:
+	// a Store may remember it for as long as it says. The caller does not change
+	// it.
 	Client(ctx context.Context, id string) (Client, error)
 
 	// AppOrigin reports whether any client has this origin: Client.HasOrigin.
@@ -111,7 +113,8 @@ type Store interface {
 	// CreateGrant stores g, whose ID is new. Its client is from then on one of
 	// those of its session.
 	CreateGrant(ctx context.Context, g Grant) error
-	// Grant returns the grant, revoked or not, until it is swept. In a
+	// Grant returns the grant, revoked or not, until it is swept, with the
+	// consent that it rests on as that is now. In a
 	// transaction it is locked: of many who notice one reuse, one records it.
 	Grant(ctx context.Context, id string) (Grant, error)
 	// SpendCode marks the code of a grant as used and sets its Generation and
@@ -258,4 +261,8 @@ type Grant struct {
 	Ends       time.Time // absolute limit of all tokens
 
 	Revoked time.Time // zero: not
+
+	// Consent is what the user allows the client now; the zero Consent if
+	// nothing. It is read with the rest, and not stored with it.
+	Consent Consent
 }

@@ -19,6 +19,8 @@ type transaction struct {
 	tx    *gorm.DB
 	wrote atomic.Bool
 	spoil atomic.Pointer[error] // why it may no longer be committed
+
+	clients atomic.Bool // were changed
 }
 
 // inTx is the context key of the transaction in d: two databases in one
@@ -96,7 +98,11 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) er
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("storage: commit: %w", err)
 	}
-	if err := tx.Commit(); err != nil {
+	err = tx.Commit()
+	if t.clients.Load() {
+		d.clients.forget() // even after an error: it may have been committed
+	}
+	if err != nil {
 		return fmt.Errorf("storage: commit: %w", err)
 	}
 	committed = true

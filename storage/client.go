@@ -170,16 +170,17 @@ func (r clientRow) client() provider.Client {
 	return c
 }
 
-// Client returns the client registered as id.
+// Client returns the client registered as id, as it is or was at most
+// StaleClients ago. It is shared: who changes its slices changes them for all.
 func (d *DB) Client(ctx context.Context, id string) (provider.Client, error) {
 	if !text(id) {
 		return provider.Client{}, provider.ErrNotFound
 	}
-	row, err := take[clientRow](d.read(ctx), "id = ?", id)
+	c, err := d.client(ctx, id)
 	if err != nil {
 		return provider.Client{}, fmt.Errorf("storage: client: %w", err)
 	}
-	return row.client(), nil
+	return c, nil
 }
 
 // Clients returns every client, by ID.
@@ -208,6 +209,7 @@ func (d *DB) AppOrigin(ctx context.Context, origin string) (bool, error) {
 func (d *DB) AddClient(ctx context.Context, c provider.Client) error {
 	c.Declared = false
 	err := settled(d.write(ctx).Create(newClientRow(c)), provider.ErrConflict)
+	d.changesClients(ctx)
 	if err != nil {
 		return fmt.Errorf("storage: add client: %w", err)
 	}
@@ -226,6 +228,7 @@ func (d *DB) SaveClient(ctx context.Context, c provider.Client) error {
 }
 
 func (d *DB) upsertClient(ctx context.Context, row *clientRow, where ...clause.Expression) *gorm.DB {
+	defer d.changesClients(ctx)
 	return d.write(ctx).Clauses(clause.OnConflict{
 		Columns: []clause.Column{{Name: "id"}},
 		DoUpdates: clause.AssignmentColumns([]string{"name", "type", "secrets", "redirect_uris", "scopes",
@@ -240,11 +243,11 @@ func (d *DB) upsertClient(ctx context.Context, row *clientRow, where ...clause.E
 // ErrDeclared if it belongs to the configuration.
 func (d *DB) RemoveClient(ctx context.Context, id string) error {
 	err := d.Atomically(ctx, func(ctx context.Context) error {
-		c, err := d.Client(ctx, id)
+		row, err := hold[clientRow](ctx, d, "id = ?", id)
 		if err != nil {
 			return err
 		}
-		if c.Declared {
+		if row.Declared {
 			return ErrDeclared
 		}
 		return d.removeClient(ctx, id)
@@ -258,6 +261,7 @@ func (d *DB) RemoveClient(ctx context.Context, id string) error {
 // removeClient leaves nothing that would come back to life if another client
 // were registered under the same ID.
 func (d *DB) removeClient(ctx context.Context, id string) error {
+	defer d.changesClients(ctx)
 	return errors.Join(
 		d.write(ctx).Where("id = ?", id).Delete(&clientRow{}).Error,
 		d.write(ctx).Where("client_id = ?", id).Delete(&consentRow{}).Error,

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"testing"
@@ -167,4 +168,78 @@ func names(t *testing.T, d *storage.DB) map[string]string {
 		byID[c.ID] = c.Name
 	}
 	return byID
+}
+
+// What another replica or a command does to a client is seen soon, and what was
+// done here at once.
+func TestAChangedClientIsSeen(t *testing.T) {
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			dsn := e.dsn(t)
+			here, err := storage.Open(t.Context(), storage.Config{DSN: dsn, Migrate: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer here.Close()
+			there, err := storage.Open(t.Context(), storage.Config{DSN: dsn})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer there.Close()
+			name := func(ctx context.Context, d *storage.DB) string {
+				t.Helper()
+				c, err := d.Client(ctx, "app")
+				if errors.Is(err, provider.ErrNotFound) {
+					return "none"
+				}
+				must(t, err)
+				return c.Name
+			}
+			soon := func(what, want string) {
+				t.Helper()
+				if got := name(t.Context(), here); got != want {
+					t.Errorf("%s: where it was done, it is %q, want %q", what, got, want)
+				}
+				until := time.Now().Add(20 * storage.StaleClients) // the machine may be slow
+				for name(t.Context(), there) != want {
+					if time.Now().After(until) {
+						t.Fatalf("%s: elsewhere it never becomes %q", what, want)
+					}
+					<-time.After(time.Millisecond)
+				}
+			}
+			c := provider.Client{ID: "app", Name: "one", Type: provider.Web, Created: noon}
+			must(t, here.AddClient(t.Context(), c))
+			soon("added", "one")
+			c.Name = "two"
+			must(t, here.SaveClient(t.Context(), c))
+			soon("changed", "two")
+
+			// A transaction sees what it did itself, nobody else does, and when
+			// it fails it was never so.
+			failed := errors.New("no")
+			err = here.Atomically(t.Context(), func(ctx context.Context) error {
+				c := c
+				c.Name = "three"
+				must(t, here.SaveClient(ctx, c))
+				if got := name(ctx, here); got != "three" {
+					t.Errorf("in its transaction it is %q", got)
+				}
+				return failed
+			})
+			if !errors.Is(err, failed) {
+				t.Fatal(err)
+			}
+			soon("not changed", "two")
+			must(t, here.Atomically(t.Context(), func(ctx context.Context) error {
+				c.Name = "four"
+				return here.SaveClient(ctx, c)
+			}))
+			soon("changed in a transaction", "four")
+			must(t, here.SyncClients(t.Context(), []provider.Client{{ID: "app", Name: "five", Type: provider.Web, Created: noon}}))
+			soon("declared", "five")
+			must(t, here.SyncClients(t.Context(), nil))
+			soon("removed", "none")
+		})
+	}
 }

@@ -32,7 +32,7 @@ func (d *DB) Consent(ctx context.Context, subject, clientID string) (provider.Co
 	if !text(clientID) {
 		return provider.Consent{Subject: subject, ClientID: clientID}, nil
 	}
-	row, err := take[consentRow](d.read(ctx), "subject = ? AND client_id = ?", subject, clientID)
+	row, err := take[consentRow](ctx, d, "subject = ? AND client_id = ?", subject, clientID)
 	if errors.Is(err, provider.ErrNotFound) {
 		return provider.Consent{Subject: subject, ClientID: clientID}, nil
 	}
@@ -70,7 +70,7 @@ func (d *DB) SaveConsent(ctx context.Context, c provider.Consent) error {
 		if err != nil {
 			return err
 		}
-		old, err := take[consentRow](d.read(ctx), key, c.Subject, c.ClientID)
+		old, err := take[consentRow](ctx, d, key, c.Subject, c.ClientID)
 		if err != nil {
 			return err
 		}

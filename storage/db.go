@@ -53,6 +53,7 @@ type DB struct {
 	log     *slog.Logger
 	keep    time.Duration
 	commits atomic.Int64
+	clients clientCache
 }
 
 // Open opens the database that c names. It returns ErrSchema, saying what to

@@ -108,6 +108,19 @@ func (r accountRow) account() mfa.Account {
 	return a
 }
 
+// A countedRow is an account with how many of its recovery codes are not used.
+type countedRow struct {
+	Account      accountRow `gorm:"embedded"`
+	RecoveryLeft int        `gorm:"->"`
+}
+
+// TableName tells gorm the table.
+func (countedRow) TableName() string { return "mfa_accounts" }
+
+func (countedRow) computed() (expressions []string, join string) {
+	return []string{"(SELECT count(*) FROM mfa_recovery_codes WHERE mfa_recovery_codes.subject = mfa_accounts.subject AND used = 0)"}, ""
+}
+
 func stamps(ts []time.Time) (ms []micros) {
 	for _, t := range ts {
 		ms = append(ms, stamp(t))
@@ -127,36 +140,39 @@ func times(ms []micros) (ts []time.Time) {
 // two who come for the first time wait for each other too. Outside of a
 // transaction it only reads; SQLite, where a transaction is alone, also.
 // It returns provider.ErrNotFound if there is no row.
-func locked[R any](ctx context.Context, d *DB, empty R, where string, args ...any) (R, error) {
+func locked[R any](ctx context.Context, d *DB, empty any, where string, args ...any) (R, error) {
 	if d.joined(ctx) == nil || d.engine == onSQLite {
-		return take[R](d.read(ctx), where, args...)
+		return take[R](ctx, d, where, args...)
 	}
 	for range 5 {
-		row, err := take[R](d.hold(ctx), where, args...)
+		row, err := hold[R](ctx, d, where, args...)
 		if !errors.Is(err, provider.ErrNotFound) {
 			return row, err
 		}
 		// If someone else makes it at this moment, this waits for them.
-		err = d.write(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&empty).Error
+		err = d.write(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(empty).Error
 		if err != nil {
 			return row, err
 		}
 	}
-	return empty, errors.New("storage: the row is swept as fast as it is made")
+	var none R
+	return none, errors.New("storage: the row is swept as fast as it is made")
 }
 
 // Account returns what is kept of subject's factors; with Version 0 and nothing
 // else if there is nothing. In a transaction it is locked.
 func (d *DB) Account(ctx context.Context, subject string) (mfa.Account, error) {
 	empty := newAccountRow(mfa.Account{Subject: subject}, 0)
-	row, err := locked(ctx, d, *empty, "subject = ?", subject)
+	row, err := locked[countedRow](ctx, d, empty, "subject = ?", subject)
 	if errors.Is(err, provider.ErrNotFound) {
 		return mfa.Account{Subject: subject}, nil
 	}
 	if err != nil {
 		return mfa.Account{}, fmt.Errorf("storage: factors: %w", err)
 	}
-	return row.account(), nil
+	a := row.Account.account()
+	a.RecoveryLeft = row.RecoveryLeft
+	return a, nil
 }
 
 // SaveAccount stores a as version a.Version+1 if the stored version is still
@@ -219,7 +235,7 @@ func (d *DB) RecoveryCode(ctx context.Context, subject, selector string) (mfa.Re
 	if !text(selector) {
 		return mfa.RecoveryCode{}, nil
 	}
-	row, err := take[recoveryRow](d.read(ctx), "subject = ? AND selector = ?", subject, selector)
+	row, err := take[recoveryRow](ctx, d, "subject = ? AND selector = ?", subject, selector)
 	if errors.Is(err, provider.ErrNotFound) {
 		return mfa.RecoveryCode{}, nil
 	}
@@ -244,16 +260,6 @@ func (d *DB) UseRecoveryCode(ctx context.Context, subject, selector string, now 
 	return nil
 }
 
-// RecoveryCodesLeft returns how many of subject's codes are not used.
-func (d *DB) RecoveryCodesLeft(ctx context.Context, subject string) (int, error) {
-	var n int64
-	err := d.read(ctx).Model(&recoveryRow{}).Where("subject = ? AND used = 0", subject).Count(&n).Error
-	if err != nil {
-		return 0, fmt.Errorf("storage: recovery codes left: %w", err)
-	}
-	return int(n), nil
-}
-
 // missesRow holds no key but its hash: a key comes of what someone typed as
 // their name, and people type their password there.
 type missesRow struct {
@@ -271,7 +277,7 @@ func (missesRow) TableName() string { return "mfa_misses" }
 // are none. In a transaction they are locked.
 func (d *DB) Misses(ctx context.Context, key string) (mfa.Misses, error) {
 	hash := sha256.Sum256([]byte(key))
-	row, err := locked(ctx, d, missesRow{Key: hash[:]}, "key = ?", hash[:])
+	row, err := locked[missesRow](ctx, d, &missesRow{Key: hash[:]}, "key = ?", hash[:])
 	if errors.Is(err, provider.ErrNotFound) {
 		return mfa.Misses{}, nil
 	}

@@ -98,7 +98,7 @@ func (d *DB) Flow(ctx context.Context, id string) (provider.Flow, error) {
 	if !text(id) {
 		return provider.Flow{}, provider.ErrNotFound
 	}
-	row, err := take[flowRow](d.hold(ctx), "id = ?", id)
+	row, err := hold[flowRow](ctx, d, "id = ?", id)
 	if err != nil {
 		return provider.Flow{}, fmt.Errorf("storage: flow: %w", err)
 	}

@@ -121,6 +121,21 @@ func (r grantRow) grant() provider.Grant {
 	}
 }
 
+// An allowedRow is a grant with what its user allows its client now.
+type allowedRow struct {
+	Grant         grantRow            `gorm:"embedded"`
+	ConsentScopes *document[[]string] `gorm:"->"` // nil: nothing
+	ConsentGiven  micros              `gorm:"->"`
+}
+
+// TableName tells gorm the table.
+func (allowedRow) TableName() string { return "grants" }
+
+func (allowedRow) computed() (expressions []string, join string) {
+	return []string{"consents.scopes", "COALESCE(consents.given, 0)"},
+		"LEFT JOIN consents ON consents.subject = grants.subject AND consents.client_id = grants.client_id"
+}
+
 // CreateGrant stores g, and that its client is in its session;
 // provider.ErrConflict if its ID is taken.
 func (d *DB) CreateGrant(ctx context.Context, g provider.Grant) error {
@@ -144,11 +159,15 @@ func (d *DB) Grant(ctx context.Context, id string) (provider.Grant, error) {
 	if !text(id) {
 		return provider.Grant{}, provider.ErrNotFound
 	}
-	row, err := take[grantRow](d.hold(ctx), "id = ?", id)
+	row, err := hold[allowedRow](ctx, d, "id = ?", id)
 	if err != nil {
 		return provider.Grant{}, fmt.Errorf("storage: grant: %w", err)
 	}
-	return row.grant(), nil
+	g := row.Grant.grant()
+	if row.ConsentScopes != nil {
+		g.Consent = provider.Consent{Subject: g.Subject, ClientID: g.ClientID, Scopes: row.ConsentScopes.is, Given: row.ConsentGiven.time()}
+	}
+	return g, nil
 }
 
 // SpendCode marks the code of a grant as used, and sets its Generation and

@@ -38,7 +38,7 @@ func (d *DB) CreatePushed(ctx context.Context, p provider.PushedRequest) error {
 
 // Pushed returns the pushed request, expired or spent or not.
 func (d *DB) Pushed(ctx context.Context, id provider.Hash) (provider.PushedRequest, error) {
-	row, err := take[pushedRow](d.read(ctx), "id = ?", id[:])
+	row, err := take[pushedRow](ctx, d, "id = ?", id[:])
 	if err != nil {
 		return provider.PushedRequest{}, fmt.Errorf("storage: pushed request: %w", err)
 	}

@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"github.com/sallyport-id/sallyport/provider"
 )
@@ -79,27 +78,6 @@ func clean(s string) string {
 		return s
 	}
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-}
-
-// hold returns the handle for reading that, in a transaction, keeps the rows it
-// reads from everyone else until the end. SQLite has no such clause and needs
-// none: a transaction is alone there.
-func (d *DB) hold(ctx context.Context) *gorm.DB {
-	if d.joined(ctx) == nil {
-		return d.read(ctx)
-	}
-	return d.read(ctx).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
-}
-
-// take reads one row of R by a condition. It returns provider.ErrNotFound if
-// there is none.
-func take[R any](g *gorm.DB, where string, args ...any) (R, error) {
-	var row R
-	err := g.Where(where, args...).Take(&row).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		err = provider.ErrNotFound
-	}
-	return row, err
 }
 
 // settled returns the error of a conditional change: otherwise if no row was as

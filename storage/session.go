@@ -61,7 +61,7 @@ func (r sessionRow) session() provider.Session {
 // Session returns the session whose cookie has this hash, unless it was ended.
 // In a transaction it is locked.
 func (d *DB) Session(ctx context.Context, cookie provider.Hash) (provider.Session, error) {
-	row, err := take[sessionRow](d.hold(ctx), "cookie = ? AND ended = ?", cookie[:], false)
+	row, err := hold[sessionRow](ctx, d, "cookie = ? AND ended = ?", cookie[:], false)
 	if err != nil {
 		return provider.Session{}, fmt.Errorf("storage: session: %w", err)
 	}

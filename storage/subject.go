@@ -37,7 +37,7 @@ func (d *DB) SubjectKey(ctx context.Context) ([]byte, error) {
 }
 
 func (d *DB) subjectKey(ctx context.Context) (subjectKeyRow, error) {
-	row, err := take[subjectKeyRow](d.read(ctx), "id = ?", 1)
+	row, err := take[subjectKeyRow](ctx, d, "id = ?", 1)
 	if !errors.Is(err, provider.ErrNotFound) {
 		return row, err
 	}
@@ -47,5 +47,5 @@ func (d *DB) subjectKey(ctx context.Context) (subjectKeyRow, error) {
 	if err := d.write(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
 		return subjectKeyRow{}, err
 	}
-	return take[subjectKeyRow](d.read(ctx), "id = ?", 1)
+	return take[subjectKeyRow](ctx, d, "id = ?", 1)
 }

@@ -123,7 +123,7 @@ func (u *Users) take(ctx context.Context, where, value string) (userRow, error) 
 	if !text(value) {
 		return userRow{}, provider.ErrNoUser
 	}
-	row, err := take[userRow](u.d.read(ctx), where, value)
+	row, err := take[userRow](ctx, u.d, where, value)
 	if errors.Is(err, provider.ErrNotFound) {
 		err = provider.ErrNoUser
 	}

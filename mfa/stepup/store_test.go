@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
 	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
 
 	"github.com/sallyport-id/sallyport/mfa/stepup"
 	"github.com/sallyport-id/sallyport/test/pg"

@@ -55,7 +55,9 @@ var consentCases = []storeCase{
 		done(t, s.RevokeConsent(t.Context(), anna, "app", at(5)))
 		equal(t, "the consent", len(value(s.Consent(t.Context(), anna, "app"))(t).Scopes), 0)
 		equal(t, "when the grant was revoked", value(s.Grant(t.Context(), hit.ID))(t).Revoked, at(5))
+		equal(t, "what the grant says of it", value(s.Grant(t.Context(), hit.ID))(t).Consent, provider.Consent{})
 		for _, g := range []provider.Grant{otherClient, otherSubject} {
+			g.Consent = value(s.Consent(t.Context(), g.Subject, g.ClientID))(t)
 			equal(t, "another grant", value(s.Grant(t.Context(), g.ID))(t), g)
 			equal(t, "another consent", len(value(s.Consent(t.Context(), g.Subject, g.ClientID))(t).Scopes), 1)
 		}

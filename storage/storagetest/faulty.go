@@ -282,11 +282,6 @@ func (f *FaultyStore) UseRecoveryCode(ctx context.Context, subject, selector str
 	return f.do("UseRecoveryCode", func() error { return f.s.UseRecoveryCode(ctx, subject, selector, now) })
 }
 
-// RecoveryCodesLeft does so.
-func (f *FaultyStore) RecoveryCodesLeft(ctx context.Context, subject string) (int, error) {
-	return call(f, "RecoveryCodesLeft", func() (int, error) { return f.s.RecoveryCodesLeft(ctx, subject) })
-}
-
 // Misses does so.
 func (f *FaultyStore) Misses(ctx context.Context, key string) (mfa.Misses, error) {
 	return call(f, "Misses", func() (mfa.Misses, error) { return f.s.Misses(ctx, key) })
