@@ -29,7 +29,8 @@ type passage struct {
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
 
-	signedIn string // the subject of the session that the flow began with; empty: there was none, or it is over
+	consent  *Consent // of user; nil: not read
+	signedIn string   // the subject of the session that the flow began with; empty: there was none, or it is over
 
 	resources []string // the APIs that it asks tokens for
 }
@@ -194,9 +195,11 @@ func stored(form url.Values, subject string) string {
 	return v.Encode()
 }
 
-// observe finds out what is true now of t.
+// observe finds out what is true now of t. The user and their consent, which a
+// step leaves as they are unless it says otherwise, are read once.
 func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 	t.moment = authflow.Moment{Demand: t.demand, Now: r.now}
+	known := t.user
 	t.user, t.signedIn = User{}, ""
 	m, state := &t.moment, t.flow.State
 	if t.flow.Session != "" {
@@ -217,7 +220,14 @@ func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 		return nil
 	}
 	var err error
-	if t.user, m.Status, err = p.person(ctx, subject, t.flow.ID); err != nil {
+	if known.Subject != subject {
+		t.consent = nil
+		t.user, m.Status, err = p.person(ctx, subject, t.flow.ID)
+	} else {
+		t.user = known
+		m.Status, err = p.factors(ctx, subject, t.flow.ID)
+	}
+	if err != nil {
 		return err
 	}
 	m.Epoch = epoch(t.user, m.Status)
@@ -225,11 +235,14 @@ func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 	if t.account() {
 		return nil
 	}
-	consent, err := p.store.Consent(ctx, subject, t.client.ID)
-	if err != nil {
-		return fmt.Errorf("reading the consent: %w", err)
+	if t.consent == nil {
+		c, err := p.store.Consent(ctx, subject, t.client.ID)
+		if err != nil {
+			return fmt.Errorf("reading the consent: %w", err)
+		}
+		t.consent = &c
 	}
-	m.Approved = consent.covers(t.covered())
+	m.Approved = t.consent.covers(t.covered())
 	return nil
 }
 
@@ -243,11 +256,16 @@ func (p *Provider) person(ctx context.Context, subject, binding string) (User, a
 	if err != nil {
 		return User{}, authflow.Status{}, fmt.Errorf("reading the user: %w", err)
 	}
+	s, err := p.factors(ctx, subject, binding)
+	return u, s, err
+}
+
+func (p *Provider) factors(ctx context.Context, subject, binding string) (authflow.Status, error) {
 	s, err := p.config.Factor.Status(ctx, subject, binding)
 	if err != nil {
-		return User{}, authflow.Status{}, fmt.Errorf("reading the factors: %w", err)
+		return authflow.Status{}, fmt.Errorf("reading the factors: %w", err)
 	}
-	return u, s, nil
+	return s, nil
 }
 
 // epoch returns the account's epoch: it changes with the password and with

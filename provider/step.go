@@ -267,6 +267,7 @@ func (p *Provider) checkPassword(ctx context.Context, r *request, t *passage, v 
 	if u.Epoch != c.user.Epoch {
 		return []authflow.Event{{Kind: authflow.Miss}}, &templates.Message{Text: templates.PasswordWrong}, nil
 	}
+	t.user = u
 	return []authflow.Event{{Kind: authflow.PasswordOK, Login: login}}, nil, p.record(ctx, r, e)
 }
 
@@ -434,5 +435,6 @@ func (p *Provider) consent(ctx context.Context, r *request, t *passage, v url.Va
 	if err := p.store.SaveConsent(ctx, c); err != nil {
 		return nil, nil, fmt.Errorf("storing the consent: %w", err)
 	}
+	t.consent = nil
 	return []authflow.Event{{Kind: authflow.ConsentOK}}, nil, nil
 }
