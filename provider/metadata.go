@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -127,9 +128,29 @@ func (p *Provider) jwks(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("reading the published keys: %w", err)
 	}
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	// A key's ID is made of the key (RFC 7638): the same IDs are the same text.
+	ids := ""
 	for _, k := range keys {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: k.Algorithm, Use: "sig"})
+		ids += k.ID + " " + k.Algorithm + "\n"
 	}
-	return answer{json: set, cache: "public, max-age=300", header: map[string]string{"Content-Type": "application/jwk-set+json"}}, nil
+	text := p.keySet.Load()
+	if text == nil || text.ids != ids {
+		set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+		for _, k := range keys {
+			set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: k.Algorithm, Use: "sig"})
+		}
+		b, err := json.Marshal(set)
+		if err != nil {
+			return answer{}, fmt.Errorf("writing the published keys: %w", err)
+		}
+		text = &keySetText{ids, b}
+		p.keySet.Store(text)
+	}
+	return answer{data: text.json, kind: "application/jwk-set+json", cache: "public, max-age=300"}, nil
+}
+
+// A keySetText is the JSON of published keys.
+type keySetText struct {
+	ids  string
+	json []byte
 }

@@ -52,7 +52,7 @@ func (t *passage) asksAgain(at authflow.Step) bool {
 // why returns what t's pages say of being asked again.
 func (p *Provider) why(t *passage) *templates.Why {
 	wants := authflow.Wants{Scopes: t.covered(), Resources: t.resources} // details speak for themselves
-	return &templates.Why{Scopes: p.config.policy(t.client).Raised(wants)}
+	return &templates.Why{Scopes: p.policy(t.client).Raised(wants)}
 }
 
 // scopes returns what the request asks for.
@@ -73,18 +73,26 @@ func (t *passage) next() (authflow.Step, error) {
 }
 
 // policy returns what is required of the requests of client.
-func (c Config) policy(client Client) authflow.Policy {
+func (p *Provider) policy(client Client) authflow.Policy {
+	all := p.rules
+	all.Floor = authflow.Floor{
+		Level:  cmp.Or(client.Floor, p.config.Floor),
+		MaxAge: client.MaxAge, FactorMaxAge: client.FactorMaxAge,
+	}
+	all.FirstParty = client.FirstParty || client.ID == ""
+	return all
+}
+
+// rules returns what is required of the requests of all clients, and nobody
+// changes.
+func (c *Config) rules() authflow.Policy {
 	details := map[string]authflow.Floor{}
 	for name, t := range c.DetailsTypes {
 		details[name] = t.Floor
 	}
 	return authflow.Policy{
 		Ladder: c.Ladder, Scopes: c.ScopeFloors, Resources: c.ResourceFloors, Details: details,
-		Floor: authflow.Floor{
-			Level:  cmp.Or(client.Floor, c.Floor),
-			MaxAge: client.MaxAge, FactorMaxAge: client.FactorMaxAge,
-		},
-		FirstParty: client.FirstParty || client.ID == "", Offered: methods,
+		Floor: authflow.Floor{Level: c.Floor}, FirstParty: true, Offered: methods,
 	}
 }
 
@@ -159,7 +167,7 @@ func (p *Provider) weigh(ctx context.Context, t *passage) (err error) {
 
 // demand parses what a request demands, but for whom it is to be about.
 func (p *Provider) demand(form url.Values, c Client) (authflow.Demand, error) {
-	d, err := authflow.Parse(form, p.config.policy(c))
+	d, err := authflow.Parse(form, p.policy(c))
 	if errors.Is(err, authflow.ErrBadRequest) {
 		_, text, _ := strings.Cut(err.Error(), ": ")
 		_, text, _ = strings.Cut(text, ": ")

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -143,7 +144,9 @@ type Provider struct {
 	origin  *http.CrossOriginProtection
 	router  *mux.Router
 	handler http.Handler
+	rules   authflow.Policy // of all clients; see policy
 	meta    metadata
+	keySet  atomic.Pointer[keySetText]
 
 	detailsTypes   detailsTypes
 	subjects, sids veil          // of pairwise clients; zero: there are none
@@ -184,7 +187,7 @@ func New(c Config) (*Provider, error) {
 	if c.ClientAddress == nil {
 		c.ClientAddress = peer
 	}
-	p := &Provider{config: c, issuer: issuer, store: c.Store, pages: c.Pages, log: c.Logger}
+	p := &Provider{config: c, issuer: issuer, store: c.Store, pages: c.Pages, log: c.Logger, rules: c.rules()}
 	if p.detailsTypes, err = newDetailsTypes(c.DetailsTypes); err != nil {
 		return nil, err
 	}
@@ -250,7 +253,7 @@ func (c Config) check() error {
 			return fmt.Errorf("%w: InsecureNetworks has one that is none", ErrConfig)
 		}
 	}
-	if err := c.policy(Client{}).Check(); err != nil {
+	if err := c.rules().Check(); err != nil {
 		return fmt.Errorf("%w: Ladder and floors: %w", ErrConfig, err)
 	}
 	return nil

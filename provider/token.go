@@ -115,7 +115,7 @@ func (p *Provider) named(ctx context.Context, v url.Values, c Client) (*engine.G
 // that c gets besides counts as its scope here, too, and cannot be left out by
 // itself: where its proof is too old, nothing is left.
 func (p *Provider) renewed(g Grant, c Client) (scopes []string) {
-	left := p.config.policy(c).Renews(g.Login.Proofs, g.wants(c.covered(g.Claims, g.Scopes)), now())
+	left := p.policy(c).Renews(g.Login.Proofs, g.wants(c.covered(g.Claims, g.Scopes)), now())
 	missing := func(s string) bool { return !slices.Contains(left, s) }
 	scopes = slices.DeleteFunc(slices.Clone(g.Scopes), missing)
 	if slices.ContainsFunc(c.covered(g.Claims, scopes), missing) {
@@ -146,7 +146,7 @@ func (p *Provider) stands(ctx context.Context, g Grant, c Client, scopes []strin
 	}
 	covered := c.covered(g.Claims, scopes)
 	wants := g.wants(covered)
-	if !p.config.policy(c).Allows(g.Login.Proofs.Set(), wants) || !p.permits(c, wants.Details) {
+	if !p.policy(c).Allows(g.Login.Proofs.Set(), wants) || !p.permits(c, wants.Details) {
 		return User{}, false, nil
 	}
 	if c.FirstParty {

@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/crypto/argon2"
 )
 
 // The clients and the password that every house knows.
@@ -116,7 +116,11 @@ func Open(ctx context.Context, binary string, p Plan) (_ *House, err error) {
 			return nil, err
 		}
 	}
-	return h, h.people(ctx, p.Users)
+	memory, passes := uint32(64), uint32(1) // what insecure_cheap_cost is
+	if p.Hash {
+		memory, passes = 19<<10, 2 // the default
+	}
+	return h, h.people(ctx, p.Users, memory, passes)
 }
 
 // Config names the configuration that commands run with.
@@ -226,16 +230,17 @@ clients:
 		client(API, "introspects: true") + p.More
 }
 
-// people imports the users with a hash that is cheap to check. The server makes
-// one of its own of it at the first sign-in, at the cost that the plan says.
-func (h *House) people(ctx context.Context, users int) error {
+// people imports the users with a hash as the server would make it (RFC 9106),
+// so that it has no cause to make another.
+func (h *House) people(ctx context.Context, users int, memory, passes uint32) error {
 	if users == 0 {
 		return nil
 	}
-	hash, err := bcrypt.GenerateFromPassword([]byte(Password), bcrypt.MinCost)
-	if err != nil {
-		return err
-	}
+	var salt [16]byte
+	rand.Read(salt[:])
+	key := argon2.IDKey([]byte(Password), salt[:], passes, memory, 1, 32)
+	hash := fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, memory, passes,
+		base64.RawStdEncoding.EncodeToString(salt[:]), base64.RawStdEncoding.EncodeToString(key))
 	var b strings.Builder
 	for i := range users {
 		fmt.Fprintf(&b, `{"username": %q, "name": "User %d", "email": "user%d@example.com", "email_verified": true, "password_hash": %q, "otpauth": "otpauth://totp/Load:%s?secret=%s&issuer=Load"}`+"\n",
@@ -245,7 +250,7 @@ func (h *House) people(ctx context.Context, users int) error {
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
 		return err
 	}
-	_, err = h.Run(ctx, "user", "import", file)
+	_, err := h.Run(ctx, "user", "import", file)
 	return err
 }
 
