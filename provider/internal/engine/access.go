@@ -36,12 +36,35 @@ var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256}
 // Access checks an access token: its MAC or, of a JWT, signature, type,
 // issuer and time. key returns the published key called kid for alg. Whether
 // the grant still stands, and whether the token is for whom it is shown to, is
-// for the caller to see. Any error but ErrAccess is one of key.
+// for the caller to see, who does not change what it gets. Any error but
+// ErrAccess is one of key.
 func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access, error) {
 	if strings.HasPrefix(token, accessPrefix+".") {
 		return e.opaque(token)
 	}
-	payload, err := Verify(ctx, token, "at+jwt", key)
+	a, ok, err := e.verified.get(ctx, token, key)
+	if err != nil {
+		return Access{}, err
+	}
+	if !ok {
+		if a, err = e.jwt(ctx, token, key); err != nil {
+			return Access{}, err
+		}
+	}
+	if !time.Now().Before(a.Expires) {
+		return Access{}, ErrAccess
+	}
+	return a, nil
+}
+
+// jwt is Access of a token of that form, which may be over.
+func (e *Engine) jwt(ctx context.Context, token string, key Verifier) (Access, error) {
+	var by signed
+	payload, err := Verify(ctx, token, "at+jwt", func(ctx context.Context, kid, alg string) (crypto.PublicKey, error) {
+		pub, err := key(ctx, kid, alg)
+		by.kid, by.alg, by.key = kid, alg, pub
+		return pub, err
+	})
 	if err != nil {
 		return Access{}, err
 	}
@@ -50,14 +73,15 @@ func (e *Engine) Access(ctx context.Context, token string, key Verifier) (Access
 		return Access{}, ErrAccess
 	}
 	grant, _, ok := strings.Cut(c.ID, ".")
-	expires := time.Unix(c.Expires, 0)
-	if !ok || c.Issuer != e.config.Issuer || len(c.Audience) == 0 || !time.Now().Before(expires) {
+	if !ok || c.Issuer != e.config.Issuer || len(c.Audience) == 0 {
 		return Access{}, ErrAccess
 	}
-	return Access{
+	by.access = Access{
 		Grant: grant, ClientID: c.ClientID, ID: c.ID, Audience: c.Audience,
-		Scopes: strings.Fields(c.Scope), Issued: time.Unix(c.IssuedAt, 0), Expires: expires,
-	}, nil
+		Scopes: strings.Fields(c.Scope), Issued: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0),
+	}
+	e.verified.add(token, by)
+	return by.access, nil
 }
 
 func (e *Engine) opaque(token string) (Access, error) {

@@ -85,6 +85,8 @@ type Engine struct {
 	config Config
 	fosite *fosite.Fosite
 	macs   macs
+
+	verified verified
 }
 
 // New returns an Engine, or an error if a secret is too short.
