@@ -37,6 +37,7 @@ type plan struct {
 	users     int
 	hash      bool // at the default cost, instead of next to none
 	chart     string
+	siege     bool // passwords alone, more than can be hashed
 }
 
 func main() {
@@ -59,6 +60,7 @@ func parse(args []string) (plan, error) {
 	seconds := f.Int("seconds", 5, "how long each operation is driven, at each number of clients")
 	users := f.Int("users", 1000, "how many users there are")
 	hash := f.Bool("hash", false, "hash passwords at the default cost; otherwise at next to none, so that everything else is seen")
+	siege := f.Bool("overload", false, "send five times the passwords that the server can hash, and look at all else, instead")
 	only := f.String("operations", "", "which, with commas between; otherwise all")
 	chart := f.String("chart", "", "write a chart of the CPU to this SVG file")
 	if err := f.Parse(args); err != nil {
@@ -66,7 +68,7 @@ func parse(args []string) (plan, error) {
 	}
 	p := plan{
 		databases: strings.Split(*databases, ","), span: time.Duration(*seconds) * time.Second,
-		users: *users, hash: *hash, chart: *chart,
+		users: *users, hash: *hash, chart: *chart, siege: *siege,
 	}
 	for _, name := range strings.Split(*only, ",") {
 		if name == "" {
@@ -98,13 +100,19 @@ func (p plan) run(ctx context.Context) error {
 	defer clean()
 	var all []row
 	for _, database := range p.databases {
+		if p.siege {
+			if err := p.overload(ctx, binary, database); err != nil {
+				return fmt.Errorf("%s: %w", database, err)
+			}
+			continue
+		}
 		rows, err := p.drive(ctx, binary, database)
 		if err != nil {
 			return fmt.Errorf("%s: %w", database, err)
 		}
 		all = append(all, rows...)
 	}
-	if p.chart == "" {
+	if p.chart == "" || p.siege {
 		return nil
 	}
 	return os.WriteFile(p.chart, chart(all), 0o644)
