@@ -21,9 +21,10 @@ import (
 
 // A selection is how rows of one struct are read.
 type selection struct {
-	text   string // SELECT … FROM …, without a condition
-	table  string
-	fields []*schema.Field // in the order of the columns
+	text    string // SELECT … FROM …, without a condition
+	table   string
+	columns []string        // with the table's name before each
+	fields  []*schema.Field // in the same order
 }
 
 // Of one struct, by its type; and of each condition the whole text.
@@ -73,6 +74,7 @@ func selectionOf[R any]() (*selection, error) {
 	if len(columns) != len(s.fields) {
 		return nil, fmt.Errorf("storage: %s has %d fields and selects %d columns", kind, len(s.fields), len(columns))
 	}
+	s.columns = columns
 	s.text = "SELECT " + strings.Join(columns, ", ") + " FROM " + from
 	selections.Store(kind, s)
 	return s, nil
@@ -121,11 +123,16 @@ func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
 	if err != nil {
 		return row, err
 	}
+	return run[R](g, s, s.where(k), args)
+}
+
+// run runs text, and returns the first row of its answer.
+func run[R any](g *gorm.DB, s *selection, text string, args []any) (row R, err error) {
 	if g.Error != nil {
 		return row, g.Error
 	}
 	ctx := g.Statement.Context
-	rows, err := g.Statement.ConnPool.QueryContext(ctx, s.where(k), args...)
+	rows, err := g.Statement.ConnPool.QueryContext(ctx, text, args...)
 	if err != nil {
 		return row, err
 	}
