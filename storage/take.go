@@ -127,12 +127,12 @@ func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
 	ctx := g.Statement.Context
 	rows, err := g.Statement.ConnPool.QueryContext(ctx, s.where(k), args...)
 	if err != nil {
-		return row, err
+		return row, k.engine.passes(err)
 	}
 	defer rows.Close()
 	if !rows.Next() {
 		if err := rows.Err(); err != nil {
-			return row, err
+			return row, k.engine.passes(err)
 		}
 		return row, provider.ErrNotFound
 	}
@@ -142,7 +142,7 @@ func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
 		into[i] = f.ReflectValueOf(ctx, value).Addr().Interface()
 	}
 	if err := rows.Scan(into...); err != nil {
-		return row, err
+		return row, k.engine.passes(err)
 	}
-	return row, rows.Close()
+	return row, k.engine.passes(rows.Close())
 }
