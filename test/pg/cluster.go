@@ -92,6 +92,35 @@ func (c *Cluster) Standby(name string) (_ *Cluster, err error) {
 	return s, s.write(filepath.Join(s.data(), "standby.signal"), "")
 }
 
+// Synchronous lets no commit of c be answered from now on that the standby
+// called name has not on its disk, too, and returns when that is so.
+func (c *Cluster) Synchronous(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.DSN)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + name + "'", "SELECT pg_reload_conf()"} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	for {
+		var n int
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_replication WHERE application_name = $1 AND sync_state = 'sync'", name).Scan(&n)
+		if err != nil || n > 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the standby does not follow: %w", ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // Promote makes a primary of a standby, and returns when it is one.
 func (c *Cluster) Promote() error {
 	return c.run("pg_ctl", "--pgdata="+c.data(), "promote", "--wait", "--timeout=60")
