@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"os/exec"
@@ -112,7 +113,9 @@ func refusesStandby(t *testing.T, h *fleet.House, standby *pg.Cluster) {
 	if err := os.WriteFile(config, []byte(body), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), h.Binary, "serve", "--config", config).CombinedOutput()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, h.Binary, "serve", "--config", config).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "takes no writes: it is a standby") {
 		t.Errorf("over a standby alone it ends with %v and says\n%s", err, out)
 	}
