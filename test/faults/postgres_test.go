@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -129,6 +130,99 @@ func TestPostgreSQLComesAndGoes(t *testing.T) {
 	}
 	report(t, "ends of PostgreSQL", fmt.Sprint(ways), "until people could sign in again, at most", slices.Max(took), "in the middle", middle(took))
 	l.audit()
+}
+
+// PostgreSQL keeps its connections and says nothing more, as behind a cable that
+// was cut. Nobody waits for longer than a request may take; who tries the same
+// refresh token again in its grace has lost nothing.
+func TestASilentPostgreSQLKeepsNobodyWaiting(t *testing.T) {
+	if !*long {
+		t.Skip("waits for 20 s: with -long")
+	}
+	t.Parallel()
+	c := cluster(t)
+	b := balancer(t)
+	const users = 60
+	h := open(t, fleet.Plan{DSN: c.DSN, Users: users, Issuer: b.URL, More: "lifetimes: {refresh_grace: 60s}\n"})
+	replicas := start(t, h, 2)
+	b.Set(replicas...)
+	site, crowd := visit(t, h), fleet.NewCrowd(users)
+	var families []fleet.Tokens
+	for range 20 {
+		user, code, err := crowd.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := site.Login(t.Context(), user, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		families = append(families, tokens)
+	}
+
+	if err := c.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Thaw()
+	type result struct {
+		what string
+		err  error
+		took time.Duration
+	}
+	results := make(chan result)
+	asked := 0
+	ask := func(what string, do func(ctx context.Context) error) {
+		asked++
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), hang)
+			defer cancel()
+			began := time.Now()
+			err := do(ctx)
+			results <- result{what, err, time.Since(began)}
+		}()
+	}
+	// More than there are connections.
+	for _, f := range families {
+		ask("authorize", func(ctx context.Context) error { _, err := site.Begin(ctx, nil); return err })
+		ask("refresh", func(ctx context.Context) error { _, err := site.Refresh(ctx, f.Refresh); return err })
+		ask("introspect", func(ctx context.Context) error { _, err := site.Active(ctx, f.Access); return err })
+		ask("userinfo", func(ctx context.Context) error {
+			_, err := site.Call(ctx, "", "/userinfo", nil, f.Access)
+			return err
+		})
+	}
+	var worst time.Duration
+	for range asked {
+		r := <-results
+		worst = max(worst, r.took)
+		if r.err == nil {
+			t.Errorf("%s is answered well by nobody", r.what)
+		} else if err := clean(r.err); err != nil {
+			t.Errorf("%s, after %v: %v", r.what, r.took, err)
+		}
+	}
+	for _, r := range replicas {
+		ready(t, r, http.StatusServiceUnavailable)
+	}
+	if err := c.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	back := time.Now()
+	for _, r := range replicas {
+		ready(t, r, http.StatusOK)
+	}
+	l := &load{t: t, site: site, crowd: crowd, done: map[string]int{}, away: map[string]int{}}
+	recovers(t, l)
+	took := time.Since(back)
+	for _, f := range families {
+		if _, err := l.ask("refresh", func(ctx context.Context) error {
+			_, err := site.Refresh(ctx, f.Refresh)
+			return err
+		}); err != nil {
+			t.Errorf("a refresh that was in doubt: %v", err)
+		}
+	}
+	report(t, "asked of a silent PostgreSQL", asked, "clean 503s", asked, "longest answer", worst, "until people could sign in again", took)
 }
 
 func middle(d []time.Duration) time.Duration {

@@ -319,6 +319,21 @@ func (c *Cluster) Stop(way Way) error {
 	return nil
 }
 
+// Freeze stops the server as a dead machine or a cut cable does: it keeps its
+// connections and answers nothing, until Thaw.
+func (c *Cluster) Freeze() error { return c.signal(syscall.SIGSTOP) }
+
+// Thaw lets a server go on that was frozen.
+func (c *Cluster) Thaw() error { return c.signal(syscall.SIGCONT) }
+
+func (c *Cluster) signal(s syscall.Signal) error {
+	errs := []error{c.server.Process.Signal(s)} // first, or it would start others
+	for _, pid := range children(c.server.Process.Pid) {
+		errs = append(errs, syscall.Kill(pid, s))
+	}
+	return errors.Join(errs...)
+}
+
 // children are the processes that pid has started and that still run.
 func children(pid int) (all []int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
