@@ -459,7 +459,7 @@ func TestACommitInDoubtIsNeitherUsedTwiceNorLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire, err := fleet.NewCut(u.Host)
+	wire, err := fleet.NewCut(u.Host, "logouts", "delete from")
 	if err != nil {
 		t.Fatal(err)
 	}
