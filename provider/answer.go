@@ -146,6 +146,8 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 	var refusal *engine.Refusal
 	var tooLong *http.MaxBytesError
 	switch {
+	case errors.Is(err, ErrUnavailable): // even where the engine made a refusal of it
+		fault, status = templates.FaultBusy, http.StatusServiceUnavailable
 	case errors.As(err, &refusal):
 		status = refusal.Status
 		if status < 500 {
@@ -185,7 +187,7 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 		a.header["Retry-After"] = "5"
 	}
 	if k == api {
-		if refusal == nil {
+		if refusal == nil || errors.Is(err, ErrUnavailable) {
 			refusal = engine.Refuse("server_error", "The request could not be completed. Request id "+r.id+".")
 			if status < 500 {
 				refusal = engine.Refuse("invalid_request", http.StatusText(status)+".")

@@ -73,6 +73,8 @@ func TestErrorsBecomeHTTPInOnePlace(t *testing.T) {
 		{errStale, "400 stale", "400 invalid_request"},
 		{ErrBusy, "503 busy", "503 server_error"},
 		{context.DeadlineExceeded, "503 busy", "503 server_error"},
+		{ErrUnavailable, "503 busy", "503 server_error"},
+		{&engine.Refusal{Code: "invalid_client", Status: 401, Cause: ErrUnavailable}, "503 busy", "503 server_error"},
 		{engine.Refuse("invalid_grant", "x"), "400 bad_request", "400 invalid_grant"},
 		{engine.Refuse("invalid_client", "x"), "401 bad_request", "401 invalid_client"},
 		{engine.Refuse("server_error", "x"), "500 internal", "500 server_error"},

@@ -13,6 +13,11 @@ var (
 	ErrNotFound = errors.New("provider: not found")
 	ErrConflict = errors.New("provider: changed by someone else in the meantime")
 	ErrSpent    = errors.New("provider: used before")
+
+	// ErrUnavailable says that the Store cannot be reached, or cannot do anything
+	// now, and that it can be asked again later. It is answered with 503. Whether
+	// a commit that failed with it happened is not known.
+	ErrUnavailable = errors.New("provider: the store is not available")
 )
 
 // A Store keeps what outlives a request. Package storage has one for SQLite
@@ -20,7 +25,8 @@ var (
 // what is promised here.
 //
 // Times are in UTC with at least microseconds. A method that finds nothing
-// returns ErrNotFound. Methods called with a context that Atomically made take
+// returns ErrNotFound, one that cannot reach
+// the database an error that is ErrUnavailable. Methods called with a context that Atomically made take
 // part in its transaction.
 type Store interface {
 	// Atomically calls fn in one transaction and commits it if fn returns nil;

@@ -64,16 +64,16 @@ func (d *DB) Atomically(ctx context.Context, fn func(ctx context.Context) error)
 func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) error {
 	pool, err := d.pool()
 	if err != nil {
-		return fmt.Errorf("storage: begin: %w", err)
+		return fmt.Errorf("storage: begin: %w", d.engine.passes(err))
 	}
 	conn, err := pool.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("storage: begin: %w", err)
+		return fmt.Errorf("storage: begin: %w", d.engine.passes(err))
 	}
 	defer conn.Close()
 	tx, err := conn.BeginTx(d.engine.txContext(ctx), nil)
 	if err != nil {
-		return fmt.Errorf("storage: begin: %w", err)
+		return fmt.Errorf("storage: begin: %w", d.engine.passes(err))
 	}
 	committed := false
 	defer func() {
@@ -96,14 +96,14 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) er
 		return fmt.Errorf("storage: part of the transaction failed: %w", *cause)
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("storage: commit: %w", err)
+		return fmt.Errorf("storage: commit: %w", d.engine.passes(err))
 	}
 	err = tx.Commit()
 	if t.clients.Load() {
 		d.clients.forget() // even after an error: it may have been committed
 	}
 	if err != nil {
-		return fmt.Errorf("storage: commit: %w", err)
+		return fmt.Errorf("storage: commit: %w", d.engine.passes(err))
 	}
 	committed = true
 	if t.wrote.Load() {

@@ -25,7 +25,8 @@ var (
 type Config struct {
 	// DSN names the database: "sqlite:PATH", "file:PATH" or a bare path for a
 	// file of SQLite, which is made if it is missing; "postgres://…" or
-	// "postgresql://…" for PostgreSQL.
+	// "postgresql://…" for PostgreSQL. Of several hosts in it the one is used
+	// that takes writes, unless target_session_attrs says otherwise.
 	DSN string
 
 	Logger *slog.Logger // of migrations; nil: silent
@@ -136,7 +137,7 @@ func (d *DB) Ping(ctx context.Context) error {
 		err = pool.PingContext(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("storage: ping: %w", err)
+		return fmt.Errorf("storage: ping: %w", d.engine.passes(err))
 	}
 	return nil
 }

@@ -140,24 +140,38 @@ func private(path string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
+// connectTimeout is how long one host of PostgreSQL may take to take a
+// connection, unless the DSN says another connect_timeout. A host that is off
+// refuses nothing, and would be waited for for minutes before the next is tried.
+const connectTimeout = 5 * time.Second
+
 func (d *DB) connectPostgres(ctx context.Context, c Config) error {
 	config, err := pgx.ParseConfig(c.DSN)
 	if err != nil {
 		return fmt.Errorf("storage: %w", err)
 	}
 	for k, v := range map[string]string{
-		"application_name":              "sallyport",
-		"synchronous_commit":            "on",
-		"default_transaction_isolation": "read committed",
-		"timezone":                      "UTC",
+		"application_name":   "sallyport",
+		"synchronous_commit": "on",
+		"timezone":           "UTC",
 	} {
 		config.RuntimeParams[k] = v
+	}
+	if config.RuntimeParams["default_transaction_isolation"] == "" {
+		// Whatever the server's is; a stricter one, in the DSN, works as well.
+		config.RuntimeParams["default_transaction_isolation"] = "read committed"
 	}
 	if c.Trace != nil {
 		config.Tracer = tracer(c.Trace)
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.ValidateConnect == nil { // no target_session_attrs
+		config.ValidateConnect = writable
+	}
 	pool := stdlib.OpenDB(*config)
-	d.writer, err = d.gormOver(postgres.New(postgres.Config{Conn: pool}))
+	d.writer, err = d.gormOver(postgresDialector{postgres.New(postgres.Config{Conn: pool}).(*postgres.Dialector)})
 	if err != nil {
 		return errors.Join(fmt.Errorf("storage: %w", err), pool.Close())
 	}

@@ -52,3 +52,6 @@ func SweepStatements(d *DB) (all []string) {
 func AddLogout(ctx context.Context, d *DB, id string, expires time.Time) error {
 	return d.write(ctx).Create(&logoutRow{ID: id, ClientID: "app", Subject: "anna", SessionID: id, Expires: stamp(expires)}).Error
 }
+
+// Passes is what passes makes of an error of PostgreSQL.
+func Passes(err error) error { return onPostgres.passes(err) }

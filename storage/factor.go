@@ -299,7 +299,7 @@ func (d *DB) misses(ctx context.Context, key []byte) (missesRow, error) {
 		return missesRow{}, err
 	}
 	columns := strings.ReplaceAll(strings.Join(s.columns, ", "), "mfa_misses.", "")
-	return run[missesRow](d.write(ctx), s, "INSERT INTO mfa_misses ("+columns+") VALUES ($1, 'null', 0, 0, 0) "+
+	return run[missesRow](d.write(ctx), d.engine, s, "INSERT INTO mfa_misses ("+columns+") VALUES ($1, 'null', 0, 0, 0) "+
 		"ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING "+strings.Join(s.columns, ", "), []any{key})
 }
 

@@ -175,11 +175,17 @@ func (d *DB) Grant(ctx context.Context, id string) (provider.Grant, error) {
 // revoked grant, get provider.ErrSpent. Whether the code has expired is for the
 // caller to see.
 func (d *DB) SpendCode(ctx context.Context, id string, generation int64, now, expires time.Time) error {
-	err := settled(d.write(ctx).Model(&grantRow{}).
-		Where("id = ? AND code_spent = 0 AND revoked = 0", id).
-		Select("code_spent", "generation", "expires").
-		Updates(&grantRow{CodeSpent: mark(now), Generation: generation, Expires: stamp(expires)}),
-		provider.ErrSpent)
+	to := &grantRow{CodeSpent: mark(now), Generation: generation, Expires: stamp(expires)}
+	err := d.once(ctx, func() error {
+		return settled(d.write(ctx).Model(&grantRow{}).
+			Where("id = ? AND code_spent = 0 AND revoked = 0", id).
+			Select("code_spent", "generation", "expires").Updates(to),
+			provider.ErrSpent)
+	}, func() (bool, error) {
+		// The microsecond says whose it is.
+		g, err := take[grantRow](ctx, d, "id = ?", id)
+		return g.CodeSpent == to.CodeSpent && g.Generation == to.Generation && g.Expires == to.Expires && g.Revoked == 0, err
+	})
 	if errors.Is(err, provider.ErrSpent) {
 		err = missing[grantRow](ctx, d, id, err)
 	}
@@ -193,11 +199,16 @@ func (d *DB) SpendCode(ctx context.Context, id string, generation int64, now, ex
 // the Generation is still from and the grant is not revoked;
 // provider.ErrConflict otherwise.
 func (d *DB) RotateGrant(ctx context.Context, id string, from int64, now, expires time.Time) error {
-	err := settled(d.write(ctx).Model(&grantRow{}).
-		Where("id = ? AND generation = ? AND revoked = 0", id, from).
-		Select("generation", "rotated", "expires").
-		Updates(&grantRow{Generation: from + 1, Rotated: mark(now), Expires: stamp(expires)}),
-		provider.ErrConflict)
+	to := &grantRow{Generation: from + 1, Rotated: mark(now), Expires: stamp(expires)}
+	err := d.once(ctx, func() error {
+		return settled(d.write(ctx).Model(&grantRow{}).
+			Where("id = ? AND generation = ? AND revoked = 0", id, from).
+			Select("generation", "rotated", "expires").Updates(to),
+			provider.ErrConflict)
+	}, func() (bool, error) {
+		g, err := take[grantRow](ctx, d, "id = ?", id)
+		return g.Generation == to.Generation && g.Rotated == to.Rotated && g.Expires == to.Expires && g.Revoked == 0, err
+	})
 	if errors.Is(err, provider.ErrConflict) {
 		err = missing[grantRow](ctx, d, id, err)
 	}

@@ -123,23 +123,23 @@ func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
 	if err != nil {
 		return row, err
 	}
-	return run[R](g, s, s.where(k), args)
+	return run[R](g, k.engine, s, s.where(k), args)
 }
 
-// run runs text, and returns the first row of its answer.
-func run[R any](g *gorm.DB, s *selection, text string, args []any) (row R, err error) {
+// run runs text on e, and returns the first row of its answer.
+func run[R any](g *gorm.DB, e engine, s *selection, text string, args []any) (row R, err error) {
 	if g.Error != nil {
 		return row, g.Error
 	}
 	ctx := g.Statement.Context
 	rows, err := g.Statement.ConnPool.QueryContext(ctx, text, args...)
 	if err != nil {
-		return row, err
+		return row, e.passes(err)
 	}
 	defer rows.Close()
 	if !rows.Next() {
 		if err := rows.Err(); err != nil {
-			return row, err
+			return row, e.passes(err)
 		}
 		return row, provider.ErrNotFound
 	}
@@ -149,7 +149,7 @@ func run[R any](g *gorm.DB, s *selection, text string, args []any) (row R, err e
 		into[i] = f.ReflectValueOf(ctx, value).Addr().Interface()
 	}
 	if err := rows.Scan(into...); err != nil {
-		return row, err
+		return row, e.passes(err)
 	}
-	return row, rows.Close()
+	return row, e.passes(rows.Close())
 }

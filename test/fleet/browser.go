@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ func (s Site) Browser() (*Browser, error) {
 type Page struct {
 	URL  *url.URL
 	Form url.Values // of the form that is to be answered, with its hidden fields
-	to   string     // its action
+	HTML string
+	to   string // its action
 }
 
 // Step is what the page asks for: password, otp, consent …
@@ -69,13 +71,16 @@ func (b *Browser) Open(r *http.Request) (Page, error) {
 			resp.Body.Close()
 			return Page{}, a
 		}
-		doc, err := html.Parse(resp.Body)
-		io.Copy(io.Discard, resp.Body)
+		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if err != nil {
 			return Page{}, err
 		}
-		p := Page{URL: r.URL}
+		doc, err := html.Parse(bytes.NewReader(body))
+		if err != nil {
+			return Page{}, err
+		}
+		p := Page{URL: r.URL, HTML: string(body)}
 		p.read(doc)
 		return p, nil
 	}

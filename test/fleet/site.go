@@ -141,6 +141,11 @@ func (s Site) Active(ctx context.Context, token string) (bool, error) {
 	return v.Active, json.Unmarshal(body, &v)
 }
 
+// CallAs is Call by who says in v who it is, as with a client assertion.
+func (s Site) CallAs(ctx context.Context, path string, v url.Values) ([]byte, error) {
+	return s.Call(ctx, "", path, v, "")
+}
+
 // Call sends a request as an app or API does: with v a POST by client, and with
 // a token as its bearer. Any answer but 200 is an *Answer.
 func (s Site) Call(ctx context.Context, client, path string, v url.Values, bearer string) ([]byte, error) {
@@ -154,7 +159,9 @@ func (s Site) Call(ctx context.Context, client, path string, v url.Values, beare
 	}
 	if v != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth(client, url.QueryEscape(ClientSecret))
+		if client != "" {
+			r.SetBasicAuth(client, url.QueryEscape(ClientSecret))
+		}
 	}
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)

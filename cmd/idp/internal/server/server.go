@@ -22,6 +22,11 @@ const (
 
 	readyTimeout = 2 * time.Second
 
+	// requestTimeout is how long a request may take from its headers on. What is
+	// not done then, because a database or a relying party does not answer, is
+	// not waited for: there is time yet to say so within writeTimeout.
+	requestTimeout = 20 * time.Second
+
 	// silence is how long a connection on which nothing ever came may delay the
 	// end.
 	silence = 300 * time.Millisecond
@@ -115,7 +120,9 @@ func (c Config) handler() http.Handler {
 			health.ServeHTTP(w, r)
 			return
 		}
-		logged.ServeHTTP(w, r)
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		logged.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -165,6 +165,16 @@ func TestAnIDOfAStrangerIsNotTaken(t *testing.T) {
 	}
 }
 
+func TestEveryRequestHasAnEnd(t *testing.T) {
+	addr := serve(t, server.Config{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		end, ok := r.Context().Deadline()
+		if left := time.Until(end); !ok || left > 20*time.Second {
+			t.Errorf("it may take %v (%v), want 20s", left, ok)
+		}
+	})})
+	get(t, "http://"+addr+"/")
+}
+
 func TestAPanicIsAnsweredAndLogged(t *testing.T) {
 	log := newJournal()
 	addr := serve(t, server.Config{

@@ -1,0 +1,136 @@
+package storage_test
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/provider/authflow"
+	"github.com/sallyport-id/sallyport/storage"
+	"github.com/sallyport-id/sallyport/test/fleet"
+)
+
+func TestWhatPassesIsUnavailableAndNothingElseIs(t *testing.T) {
+	code := func(code string) error { return fmt.Errorf("storage: %w", &pgconn.PgError{Code: code}) }
+	for _, is := range []struct {
+		err    error
+		passes bool
+	}{
+		{code("57P01"), true}, {code("57P02"), true}, {code("57P03"), true}, {code("57014"), true},
+		{code("08006"), true}, {code("25006"), true}, {code("53300"), true}, {code("53100"), true},
+		{code("40001"), true}, {code("40P01"), true}, {code("55P03"), true}, {code("58030"), true},
+		{code("23505"), false}, {code("42P01"), false}, {code("22021"), false}, {code("57"), false}, {code(""), false},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, true},
+		{fmt.Errorf("reading: %w", io.ErrUnexpectedEOF), true},
+		{driver.ErrBadConn, true},
+		{context.DeadlineExceeded, true},
+		{context.Canceled, false},
+		{provider.ErrNotFound, false}, {provider.ErrSpent, false}, {errors.New("another"), false},
+	} {
+		got := storage.Passes(is.err)
+		if errors.Is(got, provider.ErrUnavailable) != is.passes || !errors.Is(got, is.err) {
+			t.Errorf("%v becomes %v; unavailable: want %v", is.err, got, is.passes)
+		}
+	}
+	if err := storage.Passes(nil); err != nil {
+		t.Errorf("nothing becomes %v", err)
+	}
+}
+
+// cuttable opens a database over a wire that can be cut.
+func cuttable(t *testing.T) (*storage.DB, *fleet.Cut) {
+	t.Helper()
+	dsn := engines[1].dsn(t)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire, err := fleet.NewCut(u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(wire.Close)
+	if dsn, err = wire.DSN(dsn); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, storage.Config{DSN: dsn}), wire
+}
+
+func TestACutConnectionIsUnavailableAndTheNextIsGood(t *testing.T) {
+	d, wire := cuttable(t)
+	for _, late := range []bool{false, true} {
+		f := provider.Flow{ID: fmt.Sprint("flow ", late)}
+		wire.Arm(1, late)
+		err := d.Atomically(t.Context(), func(ctx context.Context) error { return d.CreateFlow(ctx, f) })
+		if !errors.Is(err, provider.ErrUnavailable) || wire.Disarm() == "" {
+			t.Errorf("late: %v: %v, want ErrUnavailable", late, err)
+		}
+		if _, err := d.Flow(t.Context(), f.ID); late && err != nil || !late && !errors.Is(err, provider.ErrNotFound) {
+			t.Errorf("late: %v: reading it: %v", late, err)
+		}
+	}
+}
+
+// A code that is spent, or a refresh token that is rotated, by a statement
+// whose answer was lost is not one that was used before.
+func TestASpendInDoubtIsMadeSureOf(t *testing.T) {
+	d, wire := cuttable(t)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	then := now.Add(time.Hour)
+	for _, late := range []bool{false, true} {
+		g := provider.Grant{
+			ID: fmt.Sprint("grant ", late), Subject: "ada", ClientID: "app", SessionID: "session", ACR: "mfa",
+			Login: authflow.Login{Subject: "ada"}, Requested: now, Created: now, CodeExpires: then, Expires: then, Ends: then,
+		}
+		if err := d.CreateGrant(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		for _, is := range []struct {
+			what   string
+			change func(now time.Time) error
+		}{
+			{"spending the code", func(now time.Time) error { return d.SpendCode(t.Context(), g.ID, 1, now, then) }},
+			{"rotating the refresh token", func(now time.Time) error { return d.RotateGrant(t.Context(), g.ID, 1, now, then) }},
+		} {
+			wire.Arm(1, late)
+			err := is.change(now)
+			if wire.Disarm() == "" {
+				t.Fatalf("%s commits nothing", is.what)
+			}
+			if err != nil {
+				t.Errorf("%s, late: %v: %v", is.what, late, err)
+			}
+			// Someone else's, a moment later, is a second use.
+			err = is.change(now.Add(time.Microsecond))
+			if !errors.Is(err, provider.ErrSpent) && !errors.Is(err, provider.ErrConflict) {
+				t.Errorf("%s, late: %v: the second time: %v", is.what, late, err)
+			}
+		}
+	}
+}
+
+func TestAServerThatTakesNoWritesIsRefused(t *testing.T) {
+	dsn := engines[1].dsn(t)
+	d, err := storage.Open(t.Context(), storage.Config{DSN: dsn + "?default_transaction_read_only=on"})
+	if err == nil {
+		d.Close()
+		t.Fatal("it is opened")
+	}
+	if !strings.Contains(err.Error(), "takes no writes") || !strings.Contains(err.Error(), "name all hosts") {
+		t.Errorf("it is refused without saying what to do: %v", err)
+	}
+	if !errors.Is(err, provider.ErrUnavailable) {
+		t.Errorf("it is refused for good: %v", err)
+	}
+}

@@ -1,0 +1,284 @@
+package fleet
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A Cut is a wire to PostgreSQL that can be cut at a commit. It follows the
+// protocol (PostgreSQL documentation, chapter 55), to know which message
+// commits: a COMMIT of a transaction that wrote, or a single statement that
+// writes.
+type Cut struct {
+	listener net.Listener
+	to       string
+	spare    []string
+
+	mu    sync.Mutex
+	in    int // commits until the cut; 0: it is not armed
+	late  bool
+	made  string // what was cut at
+	conns map[net.Conn]bool
+	all   sync.WaitGroup
+}
+
+// NewCut makes a wire to the PostgreSQL at to, host and port; Close it. Commits
+// of statements that contain one of spare do not count: a server has chores
+// that write, too, whenever they come.
+func NewCut(to string, spare ...string) (*Cut, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cut{listener: l, to: to, spare: spare, conns: map[net.Conn]bool{}}
+	c.all.Go(c.accept)
+	return c, nil
+}
+
+// DSN returns dsn, a URL, as it leads through the wire, in the clear.
+func (c *Cut) DSN(dsn string) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", errors.New("the DSN is no URL")
+	}
+	q := u.Query()
+	q.Set("sslmode", "disable")
+	u.Host, u.RawQuery = c.listener.Addr().String(), q.Encode()
+	return u.String(), nil
+}
+
+// Close cuts everything and ends the wire.
+func (c *Cut) Close() {
+	c.listener.Close()
+	c.mu.Lock()
+	for conn := range c.conns {
+		conn.Close()
+	}
+	c.mu.Unlock()
+	c.all.Wait()
+}
+
+// Arm has the wire cut at the n-th commit from now on, 1 being the next: late,
+// when PostgreSQL has committed and before its answer gets back, otherwise
+// before the message gets there. That connection is cut; others are not.
+func (c *Cut) Arm(n int, late bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.in, c.late, c.made = n, late, ""
+}
+
+// Disarm returns at which statement the wire was cut since it was armed, "" if
+// there was no such commit, and lets everything pass from now on.
+func (c *Cut) Disarm() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.in = 0
+	return c.made
+}
+
+// commits counts a commit, and says whether to cut at it.
+func (c *Cut) commits(what string) (cut, late bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	spared := func(text string) bool { return strings.Contains(strings.ToLower(what), text) }
+	if c.in == 0 || slices.ContainsFunc(c.spare, spared) {
+		return false, false
+	}
+	if c.in--; c.in > 0 {
+		return false, false
+	}
+	c.made = what
+	return true, c.late
+}
+
+func (c *Cut) accept() {
+	for {
+		client, err := c.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", c.to)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		c.mu.Lock()
+		c.conns[client], c.conns[server] = true, true
+		c.mu.Unlock()
+		w := &wire{cut: c, client: client, server: server, status: 'I', texts: map[string]string{}, idle: make(chan struct{}, 1)}
+		c.all.Go(func() {
+			w.forth()
+			w.close()
+		})
+		c.all.Go(func() {
+			w.back()
+			w.close()
+		})
+	}
+}
+
+// A wire is one connection.
+type wire struct {
+	cut            *Cut
+	client, server net.Conn
+
+	texts map[string]string // of prepared statements, by name
+	bound string            // the text that is executed next
+	wrote string            // the last text that wrote in this transaction
+
+	mu     sync.Mutex
+	status byte          // of the last ReadyForQuery: I, T, E
+	deaf   bool          // nothing gets back any more
+	idle   chan struct{} // told at a ReadyForQuery once it is deaf
+}
+
+func (w *wire) close() {
+	w.client.Close()
+	w.server.Close()
+	w.cut.mu.Lock()
+	defer w.cut.mu.Unlock()
+	delete(w.cut.conns, w.client)
+	delete(w.cut.conns, w.server)
+}
+
+// forth passes on what the client sends.
+func (w *wire) forth() {
+	r := bufio.NewReader(w.client)
+	first, err := message(r, 0)
+	if err != nil {
+		return
+	}
+	if _, err := w.server.Write(first); err != nil {
+		return
+	}
+	for {
+		m, err := message(r, 1)
+		if err != nil {
+			return
+		}
+		if what := w.committing(m); what != "" {
+			if cut, late := w.cut.commits(what); cut {
+				if late {
+					w.mu.Lock()
+					w.deaf = true
+					w.mu.Unlock()
+					if _, err := w.server.Write(m); err == nil {
+						<-w.idle
+					}
+				}
+				return
+			}
+		}
+		if _, err := w.server.Write(m); err != nil {
+			return
+		}
+	}
+}
+
+// committing returns what the message commits, "" if it commits nothing.
+func (w *wire) committing(m []byte) string {
+	w.mu.Lock()
+	status := w.status
+	w.mu.Unlock()
+	body := m[5:]
+	word := func() string { // up to the next zero
+		s, rest, _ := bytes.Cut(body, []byte{0})
+		body = rest
+		return string(s)
+	}
+	switch m[0] {
+	case 'Q':
+		text := strings.ToLower(word())
+		if !writes(text) && text != "commit" {
+			if text == "begin" {
+				w.wrote = ""
+			}
+			return ""
+		}
+		if text == "commit" {
+			return w.wrote
+		}
+		w.wrote = text
+	case 'P':
+		name := word()
+		w.texts[name] = word()
+		return ""
+	case 'B':
+		word()
+		w.bound = w.texts[word()]
+		return ""
+	case 'E':
+		if writes(w.bound) {
+			w.wrote = w.bound
+		}
+		return ""
+	case 'S':
+		text := w.bound
+		w.bound = ""
+		if !writes(text) {
+			return ""
+		}
+	default:
+		return ""
+	}
+	if status == 'I' {
+		return w.wrote
+	}
+	return ""
+}
+
+func writes(text string) bool {
+	verb, _, _ := strings.Cut(strings.TrimSpace(strings.ToLower(text)), " ")
+	return verb == "insert" || verb == "update" || verb == "delete" || verb == "with"
+}
+
+// back passes on what PostgreSQL answers.
+func (w *wire) back() {
+	defer close(w.idle)
+	r := bufio.NewReader(w.server)
+	for {
+		m, err := message(r, 1)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		if m[0] == 'Z' {
+			w.status = m[5]
+		}
+		deaf := w.deaf
+		w.mu.Unlock()
+		if deaf {
+			if m[0] == 'Z' {
+				return
+			}
+			continue
+		}
+		if _, err := w.client.Write(m); err != nil {
+			return
+		}
+	}
+}
+
+// message reads one: a type of so many bytes, a length that counts itself, and
+// the rest.
+func message(r io.Reader, kind int) ([]byte, error) {
+	head := make([]byte, kind+4)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[kind:])
+	if n < 4 || n > 1<<24 {
+		return nil, errors.New("not PostgreSQL's protocol")
+	}
+	m := append(head, make([]byte, n-4)...)
+	_, err := io.ReadFull(r, m[kind+4:])
+	return m, err
+}
