@@ -52,7 +52,7 @@ func onEach(t *testing.T, story func(t *testing.T, dsn string)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		story(t, pg.DSN(t))
+		story(t, migrated(t))
 	})
 }
 
@@ -63,6 +63,40 @@ type plan struct {
 	keys     provider.Keys
 	store    func(*storage.DB) (provider.Store, mfa.Store)
 	people   *people
+}
+
+// schema is a database that has been migrated, for all stories to begin with a
+// copy of it; its end is that of the cluster.
+var schema = sync.OnceValues(func() (string, error) {
+	ctx := context.Background()
+	dsn, _, err := pg.New(ctx)
+	if err != nil {
+		return "", err
+	}
+	d, err := storage.Open(ctx, storage.Config{DSN: dsn, Migrate: true})
+	if err != nil {
+		return "", err
+	}
+	return dsn, d.Close()
+})
+
+// migrated returns the DSN of a new database of PostgreSQL, with the schema.
+func migrated(t testing.TB) string {
+	t.Helper()
+	of, err := schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn, drop, err := pg.Copy(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := drop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return dsn
 }
 
 // newHouse opens a house over the database at dsn. Several over one database

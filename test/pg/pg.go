@@ -37,7 +37,11 @@ func DSN(t testing.TB) string {
 }
 
 // New makes a new, empty database, and returns its DSN and what drops it.
-func New(ctx context.Context) (dsn string, drop func() error, err error) {
+func New(ctx context.Context) (dsn string, drop func() error, err error) { return Copy(ctx, "") }
+
+// Copy makes a new database that is as the one with the DSN of is, to which
+// nobody is connected; of an empty DSN, an empty one.
+func Copy(ctx context.Context, of string) (dsn string, drop func() error, err error) {
 	cluster := os.Getenv(Env)
 	if cluster == "" {
 		return "", nil, errors.New(Env + ` is not set: run "make test", or "go run ./test/pg/withpg -- go test …"`)
@@ -47,7 +51,13 @@ func New(ctx context.Context) (dsn string, drop func() error, err error) {
 		return "", nil, errors.New(Env + " is no URL")
 	}
 	name := "t_" + strings.ToLower(rand.Text())
-	if err := run(ctx, cluster, "CREATE DATABASE "+name); err != nil {
+	how := ""
+	if original, err := url.Parse(of); err != nil {
+		return "", nil, errors.New("what is to be copied is no URL")
+	} else if of != "" {
+		how = " TEMPLATE " + strings.TrimPrefix(original.Path, "/")
+	}
+	if err := run(ctx, cluster, "CREATE DATABASE "+name+how); err != nil {
 		return "", nil, err
 	}
 	u.Path = "/" + name

@@ -4,6 +4,9 @@
 //
 //	go run ./test/pg/withpg -- go test ./storage/...
 //
+// With -unsafe before the --, it does not wait for the disk: what a killed
+// process has committed is there, but not what a power cut would take.
+//
 // If the variable is set already, that cluster is used and left alone.
 package main
 
@@ -20,15 +23,18 @@ import (
 )
 
 func main() {
-	args := os.Args[1:]
+	args, unsafe := os.Args[1:], false
+	if len(args) > 0 && args[0] == "-unsafe" {
+		args, unsafe = args[1:], true
+	}
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		fmt.Fprintln(os.Stderr, "usage: withpg -- command [argument …]")
+		fmt.Fprintln(os.Stderr, "usage: withpg [-unsafe] -- command [argument …]")
 		os.Exit(2)
 	}
-	code, err := run(args)
+	code, err := run(args, unsafe)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withpg:", err)
 		os.Exit(1)
@@ -37,14 +43,18 @@ func main() {
 }
 
 // run returns the exit code of the command.
-func run(args []string) (int, error) {
+func run(args []string, unsafe bool) (int, error) {
 	// From here on a signal ends the command, and the cluster after it.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	if os.Getenv(pg.Env) != "" {
 		return command(args, os.Environ(), signals)
 	}
-	c, err := pg.NewCluster()
+	var settings []string
+	if unsafe {
+		settings = []string{"fsync=off", "full_page_writes=off"}
+	}
+	c, err := pg.NewCluster(settings...)
 	if err != nil {
 		return 0, err
 	}
