@@ -206,7 +206,7 @@ func (p *Provider) enter(ctx context.Context, r *request, t *passage) error {
 			return err
 		}
 		if u.Subject != "" && !u.Disabled && !status.Stolen && s.Login.Epoch == epoch(u, status) {
-			t.user = u
+			t.user, t.known = u, &status
 			return p.observe(ctx, r, t)
 		}
 	}

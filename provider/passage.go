@@ -29,8 +29,9 @@ type passage struct {
 	moment  authflow.Moment
 	user    User // of flow.State.Login; the zero User: a stranger
 
-	consent  *Consent // of user; nil: not read
-	signedIn string   // the subject of the session that the flow began with; empty: there was none, or it is over
+	known    *authflow.Status // of user, read just now by a step; nil: not
+	consent  *Consent         // of user; nil: not read
+	signedIn string           // the subject of the session that the flow began with; empty: there was none, or it is over
 
 	resources []string // the APIs that it asks tokens for
 }
@@ -207,8 +208,8 @@ func stored(form url.Values, subject string) string {
 // step leaves as they are unless it says otherwise, are read once.
 func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 	t.moment = authflow.Moment{Demand: t.demand, Now: r.now}
-	known := t.user
-	t.user, t.signedIn = User{}, ""
+	known, status := t.user, t.known
+	t.user, t.known, t.signedIn = User{}, nil, ""
 	m, state := &t.moment, t.flow.State
 	if t.flow.Session != "" {
 		// What a session has proven is for who holds its cookie now. Otherwise
@@ -228,10 +229,13 @@ func (p *Provider) observe(ctx context.Context, r *request, t *passage) error {
 		return nil
 	}
 	var err error
-	if known.Subject != subject {
+	switch {
+	case known.Subject != subject:
 		t.consent = nil
 		t.user, m.Status, err = p.person(ctx, subject, t.flow.ID)
-	} else {
+	case status != nil:
+		t.user, m.Status = known, *status
+	default:
 		t.user = known
 		m.Status, err = p.factors(ctx, subject, t.flow.ID)
 	}

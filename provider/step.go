@@ -267,7 +267,7 @@ func (p *Provider) checkPassword(ctx context.Context, r *request, t *passage, v 
 	if u.Epoch != c.user.Epoch {
 		return []authflow.Event{{Kind: authflow.Miss}}, &templates.Message{Text: templates.PasswordWrong}, nil
 	}
-	t.user = u
+	t.user, t.known = u, &status
 	return []authflow.Event{{Kind: authflow.PasswordOK, Login: login}}, nil, p.record(ctx, r, e)
 }
 

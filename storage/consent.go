@@ -58,32 +58,37 @@ func (d *DB) Consents(ctx context.Context, subject string) ([]provider.Consent, 
 // SaveConsent adds c.Scopes to what subject allowed the client.
 func (d *DB) SaveConsent(ctx context.Context, c provider.Consent) error {
 	row := consentRow{Subject: c.Subject, ClientID: c.ClientID, Given: stamp(c.Given)}
-	key := "subject = ? AND client_id = ?"
+	row.Scopes.is = union(nil, c.Scopes)
 	err := d.Atomically(ctx, func(ctx context.Context) error {
 		// Writing the row first locks it, there before or not: of two that add
 		// at once, neither loses what the other added.
-		row.Scopes.is = []string{}
+		old := row
 		err := d.write(ctx).Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "subject"}, {Name: "client_id"}},
 			DoUpdates: clause.AssignmentColumns([]string{"given"}),
-		}).Create(&row).Error
+		}, clause.Returning{Columns: []clause.Column{{Name: "scopes"}}}).Create(&old).Error
 		if err != nil {
 			return err
 		}
-		old, err := take[consentRow](ctx, d, key, c.Subject, c.ClientID)
-		if err != nil {
-			return err
+		all := union(old.Scopes.is, c.Scopes)
+		if slices.Equal(all, old.Scopes.is) {
+			return nil
 		}
-		row.Scopes.is = slices.Concat(old.Scopes.is, c.Scopes)
-		slices.Sort(row.Scopes.is)
-		row.Scopes.is = slices.Compact(row.Scopes.is)
-		return d.write(ctx).Model(&consentRow{}).Where(key, c.Subject, c.ClientID).
-			Update("scopes", row.Scopes).Error
+		return d.write(ctx).Model(&consentRow{}).Where("subject = ? AND client_id = ?", c.Subject, c.ClientID).
+			Update("scopes", document[[]string]{all}).Error
 	})
 	if err != nil {
 		return fmt.Errorf("storage: save consent: %w", err)
 	}
 	return nil
+}
+
+// union returns all of a and b, in order; never nil, which would be another
+// JSON.
+func union(a, b []string) []string {
+	all := append(append([]string{}, a...), b...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // RevokeConsent forgets what subject allowed the client, and revokes every

@@ -31,6 +31,10 @@ type Config struct {
 
 	Logger *slog.Logger // of migrations; nil: silent
 
+	// Trace is called with the text of each statement before it is run, in which
+	// a ? or $1 stands for each value. It must not block. Nil: nobody.
+	Trace func(statement string)
+
 	Readers     int           // connections that read a SQLite file; 0: 4
 	Conns       int           // connections to PostgreSQL at most; 0: 10
 	BusyTimeout time.Duration // how long SQLite waits for another process; 0: 5 s

@@ -34,6 +34,7 @@ func each(t *testing.T, test func(t *testing.T, d *storage.DB)) {
 func open(t testing.TB, c storage.Config) *storage.DB {
 	t.Helper()
 	c.Migrate = true
+	c.Trace = recorder.Trace
 	d, err := storage.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

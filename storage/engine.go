@@ -74,7 +74,7 @@ func (d *DB) connectSQLite(ctx context.Context, path string, c Config) error {
 		"foreign_keys(1)",
 		"temp_store(memory)",
 	}
-	d.writer, err = d.gormOver(sqliteDialector(path, append(common,
+	d.writer, err = d.gormOver(sqliteDialector(path, c.Trace, append(common,
 		"journal_mode(wal)", "synchronous(full)", "journal_size_limit(67108864)")...))
 	if err != nil {
 		return fmt.Errorf("storage: open %s: %w", path, err)
@@ -85,7 +85,7 @@ func (d *DB) connectSQLite(ctx context.Context, path string, c Config) error {
 	if err := awake(ctx, d.writer, busy); err != nil {
 		return fmt.Errorf("storage: open %s: %w", path, err)
 	}
-	d.reader, err = d.gormOver(sqliteDialector(path, append(common, "query_only(1)")...))
+	d.reader, err = d.gormOver(sqliteDialector(path, c.Trace, append(common, "query_only(1)")...))
 	if err != nil {
 		return fmt.Errorf("storage: open %s: %w", path, err)
 	}
@@ -119,12 +119,12 @@ func awake(ctx context.Context, g *gorm.DB, most time.Duration) error {
 }
 
 // sqliteDialector is how gorm speaks to a file of SQLite.
-func sqliteDialector(path string, pragmas ...string) gorm.Dialector {
+func sqliteDialector(path string, trace func(string), pragmas ...string) gorm.Dialector {
 	// The lock is taken when a transaction begins. One that begins reading and
 	// then wants to write fails at once if someone wrote in between, whatever
 	// the busy timeout. https://www.sqlite.org/lang_transaction.html
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
-	return sqlite.Open((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+	return sqlite.Open((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String(), trace)
 }
 
 // private makes sure that only we can read the file at path, and those that
@@ -151,12 +151,18 @@ func (d *DB) connectPostgres(ctx context.Context, c Config) error {
 		return fmt.Errorf("storage: %w", err)
 	}
 	for k, v := range map[string]string{
-		"application_name":              "sallyport",
-		"synchronous_commit":            "on",
-		"default_transaction_isolation": "read committed",
-		"timezone":                      "UTC",
+		"application_name":   "sallyport",
+		"synchronous_commit": "on",
+		"timezone":           "UTC",
 	} {
 		config.RuntimeParams[k] = v
+	}
+	if config.RuntimeParams["default_transaction_isolation"] == "" {
+		// Whatever the server's is; a stricter one, in the DSN, works as well.
+		config.RuntimeParams["default_transaction_isolation"] = "read committed"
+	}
+	if c.Trace != nil {
+		config.Tracer = tracer(c.Trace)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -179,6 +185,18 @@ func (d *DB) connectPostgres(ctx context.Context, c Config) error {
 	}
 	return d.Ping(ctx)
 }
+
+// A tracer tells of statements on PostgreSQL.
+type tracer func(statement string)
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (t tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	t(data.SQL)
+	return ctx
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // limit bounds the connections, and keeps them: opening one costs more than
 // any statement.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -277,7 +278,7 @@ func (missesRow) TableName() string { return "mfa_misses" }
 // are none. In a transaction they are locked.
 func (d *DB) Misses(ctx context.Context, key string) (mfa.Misses, error) {
 	hash := sha256.Sum256([]byte(key))
-	row, err := locked[missesRow](ctx, d, &missesRow{Key: hash[:]}, "key = ?", hash[:])
+	row, err := d.misses(ctx, hash[:])
 	if errors.Is(err, provider.ErrNotFound) {
 		return mfa.Misses{}, nil
 	}
@@ -285,6 +286,21 @@ func (d *DB) Misses(ctx context.Context, key string) (mfa.Misses, error) {
 		return mfa.Misses{}, fmt.Errorf("storage: misses: %w", err)
 	}
 	return mfa.Misses{Times: times(row.Times.is), Run: row.Run, Since: row.Since.time()}, nil
+}
+
+// misses reads the row, and in a transaction of PostgreSQL locks it. Most keys
+// have none, so that it is made at once: whoever has the same key waits.
+func (d *DB) misses(ctx context.Context, key []byte) (missesRow, error) {
+	if d.joined(ctx) == nil || d.engine == onSQLite {
+		return take[missesRow](ctx, d, "key = ?", key)
+	}
+	s, err := selectionOf[missesRow]()
+	if err != nil {
+		return missesRow{}, err
+	}
+	columns := strings.ReplaceAll(strings.Join(s.columns, ", "), "mfa_misses.", "")
+	return run[missesRow](d.write(ctx), d.engine, s, "INSERT INTO mfa_misses ("+columns+") VALUES ($1, 'null', 0, 0, 0) "+
+		"ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING "+strings.Join(s.columns, ", "), []any{key})
 }
 
 // SaveMisses stores m under key until expires.

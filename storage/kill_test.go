@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
@@ -32,7 +33,15 @@ func TestMain(m *testing.M) {
 		provoke(dsn)
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if f := flag.Lookup("test.run"); status == 0 && f.Value.String() == "" {
+		// Now every statement has been run.
+		if err := checkPlans(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
+	os.Exit(status)
 }
 
 // writeUntilKilled spends codes for flows, each in one transaction, and prints

@@ -21,9 +21,10 @@ import (
 
 // A selection is how rows of one struct are read.
 type selection struct {
-	text   string // SELECT … FROM …, without a condition
-	table  string
-	fields []*schema.Field // in the order of the columns
+	text    string // SELECT … FROM …, without a condition
+	table   string
+	columns []string        // with the table's name before each
+	fields  []*schema.Field // in the same order
 }
 
 // Of one struct, by its type; and of each condition the whole text.
@@ -73,6 +74,7 @@ func selectionOf[R any]() (*selection, error) {
 	if len(columns) != len(s.fields) {
 		return nil, fmt.Errorf("storage: %s has %d fields and selects %d columns", kind, len(s.fields), len(columns))
 	}
+	s.columns = columns
 	s.text = "SELECT " + strings.Join(columns, ", ") + " FROM " + from
 	selections.Store(kind, s)
 	return s, nil
@@ -121,18 +123,23 @@ func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
 	if err != nil {
 		return row, err
 	}
+	return run[R](g, k.engine, s, s.where(k), args)
+}
+
+// run runs text on e, and returns the first row of its answer.
+func run[R any](g *gorm.DB, e engine, s *selection, text string, args []any) (row R, err error) {
 	if g.Error != nil {
 		return row, g.Error
 	}
 	ctx := g.Statement.Context
-	rows, err := g.Statement.ConnPool.QueryContext(ctx, s.where(k), args...)
+	rows, err := g.Statement.ConnPool.QueryContext(ctx, text, args...)
 	if err != nil {
-		return row, k.engine.passes(err)
+		return row, e.passes(err)
 	}
 	defer rows.Close()
 	if !rows.Next() {
 		if err := rows.Err(); err != nil {
-			return row, k.engine.passes(err)
+			return row, e.passes(err)
 		}
 		return row, provider.ErrNotFound
 	}
@@ -142,7 +149,7 @@ func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
 		into[i] = f.ReflectValueOf(ctx, value).Addr().Interface()
 	}
 	if err := rows.Scan(into...); err != nil {
-		return row, k.engine.passes(err)
+		return row, e.passes(err)
 	}
-	return row, k.engine.passes(rows.Close())
+	return row, e.passes(rows.Close())
 }

@@ -66,9 +66,9 @@ github.com/go-jose/:     mfa/stepup provider provider/internal/engine
 code.dny.dev/ssrf:       provider/internal/fetch
 github.com/santhosh-tekuri/: provider
 gorm.io/:                storage storage/internal/sqlite
-modernc.org/:            storage/internal/sqlite
+modernc.org/:            storage/internal/sqlite test/explain test/load
 github.com/pressly/:     storage
-github.com/jackc/:       storage test/fleet test/pg test/pg/withpg
+github.com/jackc/:       storage test/fleet test/pg test/pg/withpg test/explain test/load
 github.com/go-crypt/:    mfa storage/password
 github.com/spf13/:       cmd/idp
 go.yaml.in/:             cmd/idp/internal/config

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	_ "modernc.org/sqlite" // the drivers, by which the tables are read past storage
 	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the drivers, by which the tables are read past storage
 )
 
 // A dump is every row of every table, one text a row, as someone reads them

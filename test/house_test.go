@@ -72,7 +72,7 @@ func newHouse(t testing.TB, dsn string, plans ...plan) *house {
 	ctx := context.Background()
 	h := &house{t: t, people: newPeople()}
 	var err error
-	if h.db, err = storage.Open(ctx, storage.Config{DSN: dsn, Migrate: true}); err != nil {
+	if h.db, err = storage.Open(ctx, storage.Config{DSN: dsn, Migrate: true, Trace: recorder.Trace}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.db.Close() })

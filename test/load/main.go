@@ -37,6 +37,9 @@ type plan struct {
 	users     int
 	hash      bool // at the default cost, instead of next to none
 	chart     string
+	siege     bool // passwords alone, more than can be hashed
+	sizes     []population
+	rounds    int
 }
 
 func main() {
@@ -59,6 +62,9 @@ func parse(args []string) (plan, error) {
 	seconds := f.Int("seconds", 5, "how long each operation is driven, at each number of clients")
 	users := f.Int("users", 1000, "how many users there are")
 	hash := f.Bool("hash", false, "hash passwords at the default cost; otherwise at next to none, so that everything else is seen")
+	siege := f.Bool("overload", false, "send five times the passwords that the server can hash, and look at all else, instead")
+	sizes := f.String("growth", "", "compare these numbers of users and grants instead, as in 1000:5000,1000000:5000000")
+	rounds := f.Int("rounds", 5, "how often each is measured, with -growth")
 	only := f.String("operations", "", "which, with commas between; otherwise all")
 	chart := f.String("chart", "", "write a chart of the CPU to this SVG file")
 	if err := f.Parse(args); err != nil {
@@ -66,7 +72,20 @@ func parse(args []string) (plan, error) {
 	}
 	p := plan{
 		databases: strings.Split(*databases, ","), span: time.Duration(*seconds) * time.Second,
-		users: *users, hash: *hash, chart: *chart,
+		users: *users, hash: *hash, chart: *chart, siege: *siege,
+	}
+	for _, size := range strings.Split(*sizes, ",") {
+		var of population
+		if size == "" {
+			continue
+		}
+		if _, err := fmt.Sscanf(size, "%d:%d", &of.users, &of.grants); err != nil || of.users < 1 || of.grants < 0 {
+			return plan{}, fmt.Errorf("%q is no number of users and grants, as in 1000:5000", size)
+		}
+		p.sizes = append(p.sizes, of)
+	}
+	if p.rounds = *rounds; p.rounds < 1 || p.rounds > 100 {
+		return plan{}, errors.New("rounds are from 1 to 100")
 	}
 	for _, name := range strings.Split(*only, ",") {
 		if name == "" {
@@ -97,14 +116,24 @@ func (p plan) run(ctx context.Context) error {
 	}
 	defer clean()
 	var all []row
+	other := p.overload
+	if len(p.sizes) > 0 {
+		other = p.growth
+	}
 	for _, database := range p.databases {
+		if p.siege || len(p.sizes) > 0 {
+			if err := other(ctx, binary, database); err != nil {
+				return fmt.Errorf("%s: %w", database, err)
+			}
+			continue
+		}
 		rows, err := p.drive(ctx, binary, database)
 		if err != nil {
 			return fmt.Errorf("%s: %w", database, err)
 		}
 		all = append(all, rows...)
 	}
-	if p.chart == "" {
+	if p.chart == "" || len(all) == 0 {
 		return nil
 	}
 	return os.WriteFile(p.chart, chart(all), 0o644)

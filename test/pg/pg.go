@@ -5,6 +5,7 @@ package pg
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/url"
 	"os"
 	"strings"
@@ -23,31 +24,44 @@ const Env = "SALLYPORT_TEST_POSTGRES"
 // in silence proves nothing.
 func DSN(t testing.TB) string {
 	t.Helper()
-	cluster := os.Getenv(Env)
-	if cluster == "" {
-		t.Fatalf("%s is not set: run \"make test\", or \"go run ./test/pg/withpg -- go test …\"", Env)
-	}
-	dsn, err := url.Parse(cluster)
+	dsn, drop, err := New(t.Context())
 	if err != nil {
-		t.Fatalf("%s is no URL", Env)
+		t.Fatal(err)
 	}
-	name := "t_" + strings.ToLower(rand.Text())
-	run(t, cluster, "CREATE DATABASE "+name)
-	t.Cleanup(func() { run(t, cluster, "DROP DATABASE "+name+" WITH (FORCE)") })
-	dsn.Path = "/" + name
-	return dsn.String()
+	t.Cleanup(func() {
+		if err := drop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return dsn
 }
 
-func run(t testing.TB, dsn, statement string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+// New makes a new, empty database, and returns its DSN and what drops it.
+func New(ctx context.Context) (dsn string, drop func() error, err error) {
+	cluster := os.Getenv(Env)
+	if cluster == "" {
+		return "", nil, errors.New(Env + ` is not set: run "make test", or "go run ./test/pg/withpg -- go test …"`)
+	}
+	u, err := url.Parse(cluster)
+	if err != nil {
+		return "", nil, errors.New(Env + " is no URL")
+	}
+	name := "t_" + strings.ToLower(rand.Text())
+	if err := run(ctx, cluster, "CREATE DATABASE "+name); err != nil {
+		return "", nil, err
+	}
+	u.Path = "/" + name
+	return u.String(), func() error { return run(context.Background(), cluster, "DROP DATABASE "+name+" WITH (FORCE)") }, nil
+}
+
+func run(ctx context.Context, dsn, statement string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, statement); err != nil {
-		t.Fatal(err)
-	}
+	_, err = conn.Exec(ctx, statement)
+	return err
 }

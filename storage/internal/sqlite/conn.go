@@ -7,7 +7,10 @@ import (
 )
 
 // A connector makes connections that keep what they prepare.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	trace func(statement string) // nil: nobody is told
+}
 
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -15,7 +18,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{inner.(connection), map[string]*statement{}}, nil
+	return &conn{inner.(connection), c.trace, map[string]*statement{}}, nil
 }
 
 // A connection is what the driver's can do.
@@ -37,7 +40,8 @@ const most = 400
 // as it is open. As any connection it is used by one goroutine at a time.
 type conn struct {
 	connection
-	kept map[string]*statement
+	trace func(statement string)
+	kept  map[string]*statement
 }
 
 // A statement is prepared. It is busy while its rows are being read: who wants
@@ -54,6 +58,9 @@ type statement struct {
 // statement returns query prepared, nil if it is not one to keep: those that
 // change the schema or a setting come once.
 func (c *conn) statement(ctx context.Context, query string) (*statement, error) {
+	if c.trace != nil {
+		c.trace(query)
+	}
 	if s := c.kept[query]; s != nil {
 		if s.busy {
 			return nil, nil

@@ -14,7 +14,7 @@ func pool(t *testing.T) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := sql.OpenDB(connector{c})
+	db := sql.OpenDB(connector{Connector: c})
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {

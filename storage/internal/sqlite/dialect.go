@@ -14,11 +14,14 @@ import (
 )
 
 // Open returns the database that dsn names, a URI as modernc.org/sqlite takes
-// it, for gorm. It tells a key that is taken by gorm.ErrDuplicatedKey if gorm
+// it, for gorm. trace, if it is not nil, is told of each statement. It tells a key that is taken by gorm.ErrDuplicatedKey if gorm
 // translates errors, and makes no tables: that is for migrations.
-func Open(dsn string) gorm.Dialector { return dialect{dsn} }
+func Open(dsn string, trace func(statement string)) gorm.Dialector { return dialect{dsn, trace} }
 
-type dialect struct{ dsn string }
+type dialect struct {
+	dsn   string
+	trace func(string)
+}
 
 func (dialect) Name() string { return "sqlite" }
 
@@ -27,7 +30,7 @@ func (d dialect) Initialize(db *gorm.DB) error {
 	if err != nil {
 		return err
 	}
-	db.ConnPool = sql.OpenDB(connector{c})
+	db.ConnPool = sql.OpenDB(connector{c, d.trace})
 	callbacks.RegisterDefaultCallbacks(db, &callbacks.Config{
 		CreateClauses:        []string{"INSERT", "VALUES", "ON CONFLICT", "RETURNING"},
 		UpdateClauses:        []string{"UPDATE", "SET", "FROM", "WHERE", "RETURNING"},
