@@ -31,6 +31,23 @@
 // failed commit, because SQLite may keep the transaction open then, and the
 // next would go on in it.
 //
+// What cannot be done because PostgreSQL is away, or refuses for a reason that
+// passes, is provider.ErrUnavailable, wherever it shows: in a statement, at the
+// beginning and at the commit. It is not tried again here: who asked is told so
+// at once, and comes again.
+//
+// There is one exception. A connection that is lost between a COMMIT and its
+// answer leaves open whether it happened. Where the flow of a browser was to be
+// saved that does no harm: whoever comes again is shown the step that is right
+// now. Who comes again with a code or a refresh token is taken for a thief, if it
+// did happen, and the grant is ended. So SpendCode and RotateGrant make sure: the
+// change is tried again, which does nothing if it was done, and a row with just
+// the values that were to be written says that it was ours. An assertion is not
+// worth that: its client makes another.
+//
+// A connection is refused to a server that takes no writes. Of several hosts in
+// the DSN that finds the primary, again after each failover.
+//
 // synchronous=FULL and synchronous_commit=on: an answer that was given is on
 // disk. A group of commits costs one fsync in PostgreSQL; SQLite pays one each.
 //

@@ -128,8 +128,8 @@ func (l *load) say(what string, err error) {
 	}
 }
 
-// ask does something until it is not answered with a clean 503, half a minute
-// long. It returns whether it was. A sign-in is not broken off because the load
+// ask does something until it is not answered with 503, at most for a minute. It
+// returns whether it ever was. A sign-in is not broken off because the load
 // is to stop.
 func (l *load) ask(what string, do func(ctx context.Context) error) (away bool, err error) {
 	until := time.Now().Add(time.Minute)
@@ -158,6 +158,8 @@ func (l *load) ask(what string, do func(ctx context.Context) error) (away bool, 
 			return away, fmt.Errorf("a minute long: %w", err)
 		}
 		select {
+		case <-l.t.Context().Done():
+			return away, err
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -173,7 +175,7 @@ func (l *load) login(ctx context.Context) {
 	}
 }
 
-// signIn takes a user to tokens. errAnew: the app's code was lost.
+// signIn takes a user to tokens. It returns no family if the app's code was lost.
 func (l *load) signIn(user int, code string) (*family, error) {
 	f := &family{}
 	_, err := l.ask("authorize", func(ctx context.Context) (err error) {
