@@ -62,6 +62,7 @@ type request struct {
 	// What happened, to be told once it is stored.
 	events  []Event
 	notices []Notice
+	right   bool // the password: it takes no room in Limits.Passwords
 	logouts bool // a session has ended: clients may have to be told
 }
 
@@ -145,6 +146,7 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 	fault, status := templates.FaultInternal, http.StatusInternalServerError
 	var refusal *engine.Refusal
 	var tooLong *http.MaxBytesError
+	var full *throttled
 	switch {
 	case errors.Is(err, ErrUnavailable): // even where the engine made a refusal of it
 		fault, status = templates.FaultBusy, http.StatusServiceUnavailable
@@ -153,6 +155,8 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 		if status < 500 {
 			fault = templates.FaultBadRequest
 		}
+	case errors.As(err, &full):
+		fault, status = templates.FaultThrottled, http.StatusTooManyRequests
 	case errors.Is(err, errTooLarge), errors.As(err, &tooLong):
 		fault, status = templates.FaultTooLarge, http.StatusRequestEntityTooLarge
 	case errors.Is(err, errNotFound):
@@ -186,6 +190,14 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 	if status == http.StatusServiceUnavailable {
 		a.header["Retry-After"] = "5"
 	}
+	var wait time.Duration
+	if full != nil {
+		// Rounded up: after so long there is room.
+		wait = (full.wait + time.Second - 1).Truncate(time.Second)
+		seconds := strconv.Itoa(int(wait.Seconds()))
+		a.header["Retry-After"] = seconds
+		refusal = engine.Refuse("temporarily_unavailable", "Too many requests. Try again in "+seconds+" seconds.")
+	}
 	if k == api {
 		if refusal == nil || errors.Is(err, ErrUnavailable) {
 			refusal = engine.Refuse("server_error", "The request could not be completed. Request id "+r.id+".")
@@ -196,7 +208,7 @@ func (p *Provider) failure(r *request, k kind, err error) answer {
 		a.json = map[string]string{"error": refusal.Code, "error_description": refusal.Description}
 		return a
 	}
-	a.page = templates.Error{Fault: fault, RequestID: r.id}
+	a.page = templates.Error{Fault: fault, RequestID: r.id, Wait: wait}
 	return a
 }
 
@@ -248,11 +260,11 @@ func (p *Provider) record(ctx context.Context, r *request, e Event) error {
 // expires.
 func (p *Provider) atomically(r *request, fn func(ctx context.Context) error) error {
 	err := p.store.Atomically(r.Context(), func(ctx context.Context) error {
-		r.events, r.notices, r.logouts, r.now = nil, nil, false, now()
+		r.events, r.notices, r.logouts, r.right, r.now = nil, nil, false, false, now()
 		return fn(ctx)
 	})
 	if err != nil {
-		r.events, r.notices, r.logouts = nil, nil, false
+		r.events, r.notices, r.logouts, r.right = nil, nil, false, false
 	}
 	return err
 }

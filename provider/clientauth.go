@@ -30,17 +30,38 @@ func (p *Provider) authenticateClient(ctx context.Context, r *request, v url.Val
 	if v.Get("client_assertion") != "" || v.Get("client_assertion_type") != "" {
 		prove = p.byAssertion
 	}
+	named := r.byAddress()
+	named.client = clientKey(claimedID(r, v))
+	if wait := p.limits.clientFailures.wait(named); wait > 0 {
+		return Client{}, &throttled{p.limits.clientFailures.name, wait}
+	}
+	if wait := p.limits.addressFailures.wait(r.byAddress()); wait > 0 {
+		return Client{}, &throttled{p.limits.addressFailures.name, wait}
+	}
 	c, err := prove(ctx, r, v)
 	switch {
 	case errors.Is(err, errUnproven):
 		// One sentence for all: who guesses learns nothing.
 		refusal := engine.Refuse("invalid_client", "The client is unknown, or did not authenticate as it must.")
 		refusal.Cause = err
-		return Client{}, refusal
+		return Client{}, p.failed(ctx, r, named, refusal)
 	case err != nil:
 		return Client{}, unavailable(err)
 	}
 	return c, nil
+}
+
+// claimedID is who r says that it is, true or not.
+func claimedID(r *request, v url.Values) string {
+	if id, _, _, ok := credentials(r, v); ok {
+		return id
+	}
+	if v.Get("client_id") == "" {
+		if a, err := readAssertion(v.Get("client_assertion")); err == nil {
+			return a.client
+		}
+	}
+	return v.Get("client_id")
 }
 
 // registered returns the client called id.

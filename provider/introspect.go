@@ -50,6 +50,9 @@ func (p *Provider) introspect(r *request) (answer, error) {
 	if err != nil {
 		return p.unauthorized(r, err)
 	}
+	if err := p.limits.introspect.take(ctx, r.byClient(c)); err != nil {
+		return answer{}, err
+	}
 	if c.Public() || !c.Introspects {
 		refusal := engine.Refuse("unauthorized_client", "The client is not registered for introspection.")
 		refusal.Status = http.StatusForbidden

@@ -65,6 +65,7 @@ type Config struct {
 	DetailsTypes map[string]DetailsType
 
 	Lifetimes Lifetimes
+	Limits    Limits
 
 	Pages *templates.Set // nil: the embedded ones
 
@@ -84,8 +85,9 @@ type Config struct {
 	// that.
 	InsecureNetworks []netip.Prefix
 
-	// ClientAddress says where a request comes from. Nil: the peer of the
-	// connection; behind a proxy that is the proxy.
+	// ClientAddress says where a request comes from, for Limits among others; it
+	// must not follow a header that anyone could have written. Nil: the peer of
+	// the connection; behind a proxy that is the proxy.
 	ClientAddress func(r *http.Request) string
 
 	Logger *slog.Logger // nil: slog.Default()
@@ -141,6 +143,7 @@ type Provider struct {
 	pages   *templates.Set
 	log     *slog.Logger
 	cookies cookies
+	limits  limiters
 	origin  *http.CrossOriginProtection
 	router  *mux.Router
 	handler http.Handler
@@ -163,7 +166,7 @@ func New(c Config) (*Provider, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c.Lifetimes = c.Lifetimes.withDefaults()
+	c.Lifetimes, c.Limits = c.Lifetimes.withDefaults(), c.Limits.WithDefaults()
 	if c.Floor == "" && c.Ladder == nil {
 		c.Floor = "mfa"
 	}
@@ -188,6 +191,7 @@ func New(c Config) (*Provider, error) {
 		c.ClientAddress = peer
 	}
 	p := &Provider{config: c, issuer: issuer, store: c.Store, pages: c.Pages, log: c.Logger, rules: c.rules()}
+	p.limits = newLimiters(c.Limits, c.Store)
 	if p.detailsTypes, err = newDetailsTypes(c.DetailsTypes); err != nil {
 		return nil, err
 	}
@@ -252,6 +256,9 @@ func (c Config) check() error {
 		if !n.IsValid() {
 			return fmt.Errorf("%w: InsecureNetworks has one that is none", ErrConfig)
 		}
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	if err := c.rules().Check(); err != nil {
 		return fmt.Errorf("%w: Ladder and floors: %w", ErrConfig, err)
@@ -339,6 +346,12 @@ func (p *Provider) routes() {
 	m.MethodNotAllowedHandler = p.serve(page, p.methodNotAllowed)
 	base := p.issuer.Path
 	on := func(method, path string, k kind, h handler) {
+		switch {
+		case path == "/authorize":
+			h = limit(p.limits.authorize, h)
+		case k != api && path != "/assets/{name}":
+			h = limit(p.limits.pages, h)
+		}
 		m.Handle(base+path, p.serve(k, h)).Methods(method)
 	}
 	open := func(whose readers, path string, h handler, methods ...string) {
@@ -355,7 +368,7 @@ func (p *Provider) routes() {
 	on("POST", "/authorize", page, p.authorizePosted)
 	on("POST", "/par", api, p.push)
 	open(apps, base+"/token", p.token, "POST")
-	open(apps, base+"/userinfo", p.userinfo, "GET", "POST")
+	open(apps, base+"/userinfo", limit(p.limits.userinfo, p.userinfo), "GET", "POST")
 	on("POST", "/revoke", api, p.revoke)
 	on("POST", "/introspect", api, p.introspect)
 

@@ -35,6 +35,9 @@ func (p *Provider) push(r *request) (answer, error) {
 	if err != nil {
 		return p.unauthorized(r, err)
 	}
+	if err := p.limits.pushed.take(ctx, r.byClient(c)); err != nil {
+		return answer{}, err
+	}
 	request, err := p.pushable(ctx, c, v)
 	if err != nil {
 		return answer{}, err

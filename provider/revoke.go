@@ -28,6 +28,9 @@ func (p *Provider) revoke(r *request) (answer, error) {
 	if err != nil {
 		return p.unauthorized(r, err)
 	}
+	if err := p.limits.token.take(ctx, r.byClient(c)); err != nil {
+		return answer{}, err
+	}
 	token, err := presented(v)
 	if err != nil {
 		return answer{}, err

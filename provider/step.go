@@ -70,6 +70,9 @@ func (p *Provider) postFlow(r *request) (answer, error) {
 	if err != nil {
 		return p.unlessElsewhere(r, err)
 	}
+	if r.right {
+		p.limits.passwords.giveBack(r.byAddress())
+	}
 	return a, nil
 }
 
@@ -83,6 +86,15 @@ func (p *Provider) prepare(r *request, v url.Values) error {
 	}
 	if at, err := t.next(); err != nil || at != authflow.AskPassword {
 		return nil
+	}
+	if v.Get("username") == "" || v.Get("password") == "" {
+		return nil
+	}
+	// Before anything is known of the name or the password, so that it says
+	// nothing of them (PW-3). All are counted, so that as many at once do not
+	// all pass; the right one gets its place back when it has counted.
+	if err := p.limits.passwords.take(r.Context(), r.byAddress()); err != nil {
+		return err
 	}
 	return p.authenticate(r, v)
 }
@@ -268,6 +280,7 @@ func (p *Provider) checkPassword(ctx context.Context, r *request, t *passage, v 
 		return []authflow.Event{{Kind: authflow.Miss}}, &templates.Message{Text: templates.PasswordWrong}, nil
 	}
 	t.user, t.known = u, &status
+	r.right = true
 	return []authflow.Event{{Kind: authflow.PasswordOK, Login: login}}, nil, p.record(ctx, r, e)
 }
 

@@ -27,6 +27,9 @@ func (p *Provider) token(r *request) (answer, error) {
 	if err != nil {
 		return p.unauthorized(r, err)
 	}
+	if err := p.limits.token.take(ctx, r.byClient(client)); err != nil {
+		return answer{}, err
+	}
 	if v.Get("grant_type") == "" {
 		return answer{}, engine.Refuse("invalid_request", "grant_type is missing.")
 	}

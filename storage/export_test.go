@@ -33,7 +33,7 @@ func Rows() []any {
 	return []any{
 		&clientRow{}, &flowRow{}, &pushedRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
 		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{}, &assertionRow{},
-		&sessionClientRow{}, &logoutRow{},
+		&sessionClientRow{}, &logoutRow{}, &rateRow{},
 	}
 }
 

@@ -24,6 +24,7 @@ var expiries = []expiry{
 	// A grant is made with its code and no refresh token yet.
 	{table: "grants", key: "id", where: "expires < @now AND code_expires < @now"},
 	{table: "assertions", key: "key", where: "expires < @now"},
+	{table: "rates", key: "key", where: "until < @now"},
 	{table: "mfa_misses", key: "key", where: "expires < @now"},
 	// Sealed or not, a secret that nobody can ask for any more is not kept.
 	{table: "mfa_accounts", key: "subject", where: "pending_expires > 0 AND pending_expires < @now",

@@ -25,6 +25,7 @@ import (
 //	line TEXT                 a line of details, cleaned and whole
 //	asking APP                who asks: the app, or the brand for the account
 //	kind ENDED, fault ERROR   why, as part of the name of a text
+//	reason ERROR              why, as a message
 //	again APP                 where signing in can begin anew, or nothing
 //	frame URL, onward URL     if someone may be shown it, or taken there
 //	scope "scope"             what it gives, in words, and with detail
@@ -77,6 +78,7 @@ func (s *Set) funcs(l *locale) template.FuncMap {
 		"frame":    link,
 		"onward":   onward,
 		"kind":     func(p Ended) string { return string(p.kind()) },
+		"reason":   func(p Error) Message { return p.reason() },
 		"fault":    func(p Error) string { return string(p.fault()) },
 		"scope":    l.scope,
 		"activity": l.activity,

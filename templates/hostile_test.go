@@ -41,7 +41,7 @@ func pagesOf(name, host, user, scope, address string) []Page {
 		Password{flow, false}, Factor{flow, 6, "/flow/1"}, Recovery{flow, "/flow/1"}, EnrollStart{flow, true, false},
 		Enroll{flow, nil, "KEY", "otpauth://totp/" + url.QueryEscape(name), 6}, Codes{flow, []string{"CODE"}, "/codes", time.Time{}},
 		Consent{flow, []string{"openid", scope}}, Ended{app, EndedExpired, scope},
-		FormPost{app, "https://x.example/", []Field{{"state", scope}}}, Error{FaultCookies, app, scope},
+		FormPost{app, "https://x.example/", []Field{{"state", scope}}}, Error{FaultCookies, app, scope, 0},
 		SignOut{"/logout", app, user, scope, "/account", nil}, SignedOut{app, "/account", []string{address}, address},
 		Account{
 			Action: "/account", Username: user, Name: name, Notice: flow.Notice,
@@ -82,7 +82,7 @@ func TestHostileAddressesAreNoLinks(t *testing.T) {
 		flow := Flow{Action: bad, App: App{Name: "x", InitiateURL: bad}}
 		for _, p := range []Page{
 			Factor{flow, 6, bad}, Recovery{flow, bad}, Enroll{flow, []byte(bad), "KEY", bad, 6}, Codes{flow, nil, bad, time.Time{}},
-			Ended{flow.App, EndedExpired, ""}, Error{FaultCookies, flow.App, ""}, SignOut{bad, flow.App, bad, bad, bad, nil}, SignedOut{flow.App, bad, []string{bad}, bad}, FormPost{flow.App, bad, []Field{{"state", bad}}},
+			Ended{flow.App, EndedExpired, ""}, Error{FaultCookies, flow.App, "", 0}, SignOut{bad, flow.App, bad, bad, bad, nil}, SignedOut{flow.App, bad, []string{bad}, bad}, FormPost{flow.App, bad, []Field{{"state", bad}}},
 		} {
 			judge(t, render(t, s, "en", p))
 		}

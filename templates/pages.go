@@ -144,6 +144,7 @@ const (
 	FaultCrossOrigin Fault = "cross_origin" // a form of another site
 	FaultCookies     Fault = "cookies"      // the browser keeps none
 	FaultBusy        Fault = "busy"         // 503, try again soon
+	FaultThrottled   Fault = "throttled"    // 429, try again after Wait
 	FaultInternal    Fault = "internal"
 )
 
@@ -152,6 +153,7 @@ type Error struct {
 	Fault     Fault // empty: FaultInternal
 	App       App
 	RequestID string
+	Wait      time.Duration // with FaultThrottled: how long
 }
 
 // Account shows someone what is theirs and open, and lets them end it. All
@@ -274,10 +276,14 @@ func (p Ended) kind() Ending {
 	return EndedDenied
 }
 
+func (p Error) reason() Message {
+	return Message{Text: "error." + Text(p.fault()), Wait: p.Wait}
+}
+
 func (p Error) fault() Fault {
 	switch p.Fault {
 	case FaultBadRequest, FaultClient, FaultRedirect, FaultStale, FaultNotFound, FaultMethod, FaultTooLarge,
-		FaultCrossOrigin, FaultCookies, FaultBusy:
+		FaultCrossOrigin, FaultCookies, FaultBusy, FaultThrottled:
 		return p.Fault
 	}
 	return FaultInternal

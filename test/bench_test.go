@@ -29,6 +29,13 @@ type bench struct {
 	spent, since time.Duration // of CPU
 }
 
+// busy has limits that are counted and that no benchmark reaches.
+func busy(c *provider.Config) {
+	r := provider.Rate{Requests: 1e6, Per: time.Second}
+	c.Limits = provider.Limits{Authorize: r, Pages: r, Passwords: r, Pushed: r, Token: r, Introspect: r, Userinfo: r,
+		ClientFailures: r, AddressFailures: r}
+}
+
 // loop runs fn as often as wanted, and reports what it took of CPU: unlike the
 // clock on the wall, that does not depend on who else is on the machine. What
 // PostgreSQL takes is not in it.
@@ -68,6 +75,7 @@ func onBench(b *testing.B, fn func(s *bench)) {
 				dsn = pg.DSN(b)
 			}
 			s := newDesk(b, dsn, plan{provider: func(c *provider.Config) {
+				busy(c)
 				c.Logger, c.Notify = slog.New(slog.DiscardHandler), nil
 			}})
 			s.register(provider.Client{ID: "app", Name: "The App", Type: provider.Web, Secrets: []provider.Hash{hash(appSecret)},

@@ -66,7 +66,7 @@ func desks(b *testing.B, fn func(b *testing.B, s *stage)) {
 			continue
 		}
 		b.Run(name, func(b *testing.B) {
-			s := newDesk(b, dsn())
+			s := newDesk(b, dsn(), plan{provider: busy})
 			for _, c := range []provider.Client{webClient, opaqueClient, service, api} {
 				s.register(c)
 			}

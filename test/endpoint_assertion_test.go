@@ -181,7 +181,7 @@ func fromNow(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 // wrong one uses nothing up.
 func TestEachPartOfAnAssertion(t *testing.T) {
 	story(t, func(t *testing.T, dsn string) {
-		s := newStage(t, dsn)
+		s := newStage(t, dsn, noLimits)
 		s.register(keyed("keyed", jwks(t, setOfAll(t)...)))
 		s.register(keyed("keyed too", jwks(t, clientKey{"k", stranger}.jwk(t))))
 		s.register(api)

@@ -33,6 +33,7 @@ type pair struct {
 
 func newPair(t testing.TB, dsn string, plans ...plan) *pair {
 	t.Helper()
+	plans = append(plans, noLimits)
 	s := newStage(t, dsn, plans...)
 	second := newHouse(t, dsn, append(plans, plan{people: s.people})...)
 	return &pair{s, second, [2]hosts{s.net, {"idp.example": second, "app.example": callbackHost}}}

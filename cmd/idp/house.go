@@ -209,7 +209,8 @@ func (h *house) provider(ctx context.Context, address func(*http.Request) string
 			Once:         time.Duration(l.Once),
 			RefreshGrace: time.Duration(l.RefreshGrace),
 		},
-		Pages: set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
+		Limits: h.config.Limits.Record(),
+		Pages:  set, Digits: h.config.TOTP.Digits, Notify: h.notifier.Notify, ClientAddress: address, Logger: h.log,
 		InsecureNetworks: private,
 	})
 }

@@ -242,6 +242,11 @@ func (f *FaultyStore) RevokeGrant(ctx context.Context, id string, now time.Time)
 	return f.do("RevokeGrant", func() error { return f.s.RevokeGrant(ctx, id, now) })
 }
 
+// Charge does so.
+func (f *FaultyStore) Charge(ctx context.Context, key provider.Hash, since time.Time, cost time.Duration) (time.Time, error) {
+	return call(f, "Charge", func() (time.Time, error) { return f.s.Charge(ctx, key, since, cost) })
+}
+
 // SpendAssertion does so.
 func (f *FaultyStore) SpendAssertion(ctx context.Context, key provider.Hash, expires time.Time) error {
 	return f.do("SpendAssertion", func() error { return f.s.SpendAssertion(ctx, key, expires) })

@@ -38,6 +38,7 @@ func TestStore(t *testing.T, open func(t *testing.T) provider.Store) {
 		{"consent", consentCases},
 		{"grant", grantCases},
 		{"assertion", assertionCases},
+		{"rate", rateCases},
 		{"logout", logoutCases},
 		{"event", eventCases},
 		{"atomically", atomicCases},

@@ -28,6 +28,7 @@ type Config struct {
 	TOTP            TOTP               `yaml:"totp"`
 	Passwords       Passwords          `yaml:"passwords"`
 	Lifetimes       Lifetimes          `yaml:"lifetimes"`
+	Limits          Limits             `yaml:"limits"`
 	Keys            Keys               `yaml:"keys"`
 	Brand           Brand              `yaml:"brand"`
 	Templates       string             `yaml:"templates"`
@@ -230,6 +231,11 @@ func Default() Config {
 			RefreshIdle: Duration(14 * day),
 			Refresh:     Duration(90 * day),
 			Once:        Duration(2 * time.Minute),
+		},
+		Limits: Limits{
+			Authorize: Rate{1200, time.Minute}, Pages: Rate{6000, time.Minute}, Passwords: Rate{100, 10 * time.Minute},
+			Pushed: Rate{1200, time.Minute}, Token: Rate{6000, time.Minute}, Introspect: Rate{60000, time.Minute},
+			Userinfo: Rate{30000, time.Minute}, ClientFailures: Rate{60, time.Minute}, AddressFailures: Rate{600, time.Minute},
 		},
 		Keys:   Keys{Rotate: Duration(90 * day)},
 		Brand:  Brand{Name: "Sallyport"},

@@ -1,0 +1,106 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// shared counts as a store does, in memory, and how often it was asked.
+type shared struct {
+	until map[Hash]time.Time
+	asked int
+}
+
+func (s *shared) charge(_ context.Context, key Hash, since time.Time, cost time.Duration) (time.Time, error) {
+	s.asked++
+	until := s.until[key]
+	if since.After(until) {
+		until = since
+	}
+	s.until[key] = until.Add(cost)
+	return s.until[key], nil
+}
+
+func (s *shared) limiter(requests int) *limiter {
+	return &limiter{name: "test", per: time.Minute, cost: time.Minute / time.Duration(requests), slice: max(1, requests/20),
+		most: maxCounted, charge: s.charge, keys: map[limited]count{}}
+}
+
+func address(i int) limited {
+	return limited{address: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}
+}
+
+// Who comes from ever new addresses takes no more memory than there is, and
+// passes no more often: what is not kept here the store counts.
+func TestALimiterKeepsSoManyAndForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{until: map[Hash]time.Time{}}
+		l := s.limiter(100)
+		l.most = 50
+		for i := range 1000 {
+			if err := l.take(t.Context(), address(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(l.keys) > 50 {
+			t.Errorf("%d kept, want at most 50", len(l.keys))
+		}
+		n := 0
+		for range 300 {
+			if l.take(t.Context(), address(999)) == nil {
+				n++
+			}
+		}
+		if n != 99 {
+			t.Errorf("%d more passed of one that is not kept, want 99", n)
+		}
+		time.Sleep(time.Hour) // all are empty, and make room
+		for i := range 20 {
+			if err := l.take(t.Context(), address(5000+i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(l.keys) != 20 {
+			t.Errorf("%d kept, want the 20 of now", len(l.keys))
+		}
+	})
+}
+
+// The store is asked once for a twentieth of the limit.
+func TestALimiterSeldomAsksTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{until: map[Hash]time.Time{}}
+		l := s.limiter(1000)
+		var full *throttled
+		for i := range 2000 {
+			if err := l.take(t.Context(), address(1)); (err == nil) != (i < 1000) || err != nil && !errors.As(err, &full) {
+				t.Fatalf("%d: %v", i, err)
+			}
+		}
+		if s.asked != 20 {
+			t.Errorf("asked %d times, want 20", s.asked)
+		}
+	})
+}
+
+func BenchmarkLimit(b *testing.B) {
+	s := &shared{until: map[Hash]time.Time{}}
+	l := s.limiter(1000000)
+	l.cost = 1 // never full
+	r := &request{address: "2001:db8:1:2:3:4:5:6"}
+	c := Client{ID: "client"}
+	for name, key := range map[string]func() limited{"address": r.byAddress, "client": func() limited { return r.byClient(c) }} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := l.take(b.Context(), key()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
