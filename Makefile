@@ -11,7 +11,7 @@ GO ?= go
 FUZZTIME ?= 2m
 BENCH ?= .
 
-.PHONY: run build test lint unit fuzz fuzz-briefly bench load deps
+.PHONY: run build test lint unit fuzz fuzz-briefly bench load growth overload faults deps
 
 run: build
 	@bin/idp demo
@@ -32,18 +32,29 @@ lint:
 
 # PostgreSQL runs for as long as the tests do. The races for what is good once
 # are run once more, 200 rounds of each, because the race detector makes them slow.
+# So are the faults, which are about whole processes; on the disk, as they will be.
 unit:
-	$(GO) run ./test/pg/withpg -- $(GO) test -race -timeout 30m ./...
-	$(GO) run ./test/pg/withpg -- $(GO) test -timeout 15m -run 'TestOfEach|TestInAGraceAll|TestOneOfFiftyFlows|TestOneOfFiftyUses' ./test/
+	$(GO) run ./test/pg/withpg -unsafe -- $(GO) test -race -vet=off -timeout 30m $$($(GO) list ./... | grep -v /test/faults)
+	$(GO) run ./test/pg/withpg -unsafe -- $(GO) test -vet=off -timeout 15m -run 'TestOfEach|TestInAGraceAll|TestOneOfFiftyFlows|TestOneOfFiftyUses' ./test/
+	$(GO) run ./test/pg/withpg -- $(GO) test -race -vet=off -timeout 15m ./test/faults
 
 fuzz:
 	@.ci/fuzz $(FUZZTIME)
 
 fuzz-briefly:
-	@.ci/fuzz 3s
+	@.ci/fuzz 3s blind
 
 bench:
 	$(GO) run ./test/pg/withpg -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+faults:
+	$(GO) run ./test/pg/withpg -- $(GO) test ./test/faults -timeout 2h -long -v
+
+growth:
+	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -growth 1000:5000,100000:500000,1000000:5000000 -seconds 1
+
+overload:
+	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -overload -users 4000 -seconds 10
 
 load:
 	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -chart docs/images/load.svg

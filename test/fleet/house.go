@@ -40,7 +40,7 @@ const (
 // packages builds it once.
 const BinaryEnv = "SALLYPORT_TEST_IDP"
 
-// Build compiles idp as make build does, or takes the one of BinaryEnv. clean
+// Build compiles idp, as tests compile it too, or takes the one of BinaryEnv. clean
 // removes what it made.
 func Build(ctx context.Context) (binary string, clean func(), err error) {
 	if binary := os.Getenv(BinaryEnv); binary != "" {
@@ -51,8 +51,7 @@ func Build(ctx context.Context) (binary string, clean func(), err error) {
 		return "", nil, err
 	}
 	binary = filepath.Join(dir, "idp")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "github.com/sallyport-id/sallyport/cmd/idp")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/sallyport-id/sallyport/cmd/idp")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", nil, errors.Join(fmt.Errorf("building: %w\n%s", err, out), os.RemoveAll(dir))
 	}
