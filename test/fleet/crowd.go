@@ -41,8 +41,8 @@ func (c *Crowd) Take(ctx context.Context) (user int, code string, err error) {
 		for range c.last {
 			i := c.next
 			c.next = (c.next + 1) % len(c.last)
-			// The step before is taken first, and in its first seconds not: it
-			// may be over by the time it arrives.
+			// The step that is next is good already (one step of drift), so that
+			// each user has two before anyone waits.
 			step := max(current, c.last[i]+1)
 			if step > current+1 {
 				continue

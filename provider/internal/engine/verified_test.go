@@ -63,7 +63,7 @@ func TestATokenIsVerifiedOnceAndJudgedEachTime(t *testing.T) {
 			}
 		}
 
-		time.Sleep(first.Expires.Sub(time.Now()) - time.Second)
+		time.Sleep(time.Until(first.Expires) - time.Second)
 		if _, err := e.Access(ctx, token, published); err != nil {
 			t.Errorf("a second before its end: %v", err)
 		}
