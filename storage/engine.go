@@ -74,7 +74,7 @@ func (d *DB) connectSQLite(ctx context.Context, path string, c Config) error {
 		"foreign_keys(1)",
 		"temp_store(memory)",
 	}
-	d.writer, err = d.gormOver(sqliteDialector(path, c.Trace, append(common,
+	d.writer, err = d.gormOver(dialSQLite(path, c.Trace, append(common,
 		"journal_mode(wal)", "synchronous(full)", "journal_size_limit(67108864)")...))
 	if err != nil {
 		return fmt.Errorf("storage: open %s: %w", path, err)
@@ -85,7 +85,7 @@ func (d *DB) connectSQLite(ctx context.Context, path string, c Config) error {
 	if err := awake(ctx, d.writer, busy); err != nil {
 		return fmt.Errorf("storage: open %s: %w", path, err)
 	}
-	d.reader, err = d.gormOver(sqliteDialector(path, c.Trace, append(common, "query_only(1)")...))
+	d.reader, err = d.gormOver(dialSQLite(path, c.Trace, append(common, "query_only(1)")...))
 	if err != nil {
 		return fmt.Errorf("storage: open %s: %w", path, err)
 	}
@@ -118,13 +118,13 @@ func awake(ctx context.Context, g *gorm.DB, most time.Duration) error {
 	}
 }
 
-// sqliteDialector is how gorm speaks to a file of SQLite.
-func sqliteDialector(path string, trace func(string), pragmas ...string) gorm.Dialector {
+// dialSQLite is how gorm speaks to a file of SQLite.
+func dialSQLite(path string, trace func(string), pragmas ...string) gorm.Dialector {
 	// The lock is taken when a transaction begins. One that begins reading and
 	// then wants to write fails at once if someone wrote in between, whatever
 	// the busy timeout. https://www.sqlite.org/lang_transaction.html
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
-	return sqlite.Open((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String(), trace)
+	return sqliteDialector{sqlite.Open((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String(), trace)}
 }
 
 // private makes sure that only we can read the file at path, and those that

@@ -14,8 +14,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
 
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/storage/internal/sqlite"
 )
 
 // passing are the errors of PostgreSQL that pass: who asks again later may find
@@ -51,7 +53,10 @@ func away(err error) bool {
 // passes returns err, and as provider.ErrUnavailable what passes. Who ended
 // their own context is told that alone.
 func (e engine) passes(err error) error {
-	if err == nil || e != onPostgres || errors.Is(err, provider.ErrUnavailable) || errors.Is(err, context.Canceled) || !away(err) {
+	if err == nil || errors.Is(err, provider.ErrUnavailable) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if e == onPostgres && !away(err) || e == onSQLite && !sqlite.Passing(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", provider.ErrUnavailable, err)
@@ -63,6 +68,14 @@ type postgresDialector struct{ *postgres.Dialector }
 // Translate implements gorm.ErrorTranslator.
 func (d postgresDialector) Translate(err error) error {
 	return onPostgres.passes(d.Dialector.Translate(err))
+}
+
+// A sqliteDialector is gorm's, and sees every error that passes gorm.
+type sqliteDialector struct{ gorm.Dialector }
+
+// Translate implements gorm.ErrorTranslator.
+func (d sqliteDialector) Translate(err error) error {
+	return onSQLite.passes(d.Dialector.(gorm.ErrorTranslator).Translate(err))
 }
 
 // doubt is for how long it is found out whether a statement was done whose

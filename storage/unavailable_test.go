@@ -134,3 +134,49 @@ func TestAServerThatTakesNoWritesIsRefused(t *testing.T) {
 		t.Errorf("it is refused for good: %v", err)
 	}
 }
+
+// A disk that is full is one that will have room again: nothing is half done,
+// reading goes on, and so does writing when there is room.
+func TestAFullDiskPasses(t *testing.T) {
+	ctx := t.Context()
+	d := open(t, storage.Config{DSN: engines[0].dsn(t)})
+	must(t, d.CreateGrant(ctx, grant("before", noon)))
+	pages := func(statement string) (n int) {
+		t.Helper()
+		if err := d.Write(ctx).Raw(statement).Row().Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	pages(fmt.Sprintf("PRAGMA max_page_count = %d", pages("PRAGMA page_count")))
+	write := func(i int) error {
+		return d.Atomically(ctx, func(ctx context.Context) error {
+			id := fmt.Sprint("grant", i)
+			return errors.Join(d.CreateGrant(ctx, grant(id, noon)), d.CreateFlow(ctx, flow(id, noon)))
+		})
+	}
+	full := -1
+	for i := range 1000 {
+		if err := write(i); err != nil {
+			if !errors.Is(err, provider.ErrUnavailable) {
+				t.Fatalf("with a full disk: %v", err)
+			}
+			full = i
+			break
+		}
+	}
+	if full < 0 {
+		t.Fatal("the disk is never full")
+	}
+	id := fmt.Sprint("grant", full)
+	_, err1 := d.Grant(ctx, id)
+	_, err2 := d.Flow(ctx, id)
+	if !errors.Is(err1, provider.ErrNotFound) || !errors.Is(err2, provider.ErrNotFound) {
+		t.Errorf("half of what failed is there: %v, %v", err1, err2)
+	}
+	if _, err := d.Grant(ctx, "before"); err != nil {
+		t.Errorf("what is there cannot be read: %v", err)
+	}
+	pages("PRAGMA max_page_count = 1000000")
+	must(t, write(full))
+}

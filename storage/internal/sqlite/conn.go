@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"io"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{inner.(connection), c.trace, map[string]*statement{}}, nil
+	return &conn{connection: inner.(connection), trace: c.trace, kept: map[string]*statement{}}, nil
 }
 
 // A connection is what the driver's can do.
@@ -42,6 +43,58 @@ type conn struct {
 	connection
 	trace func(statement string)
 	kept  map[string]*statement
+
+	in     bool  // a transaction
+	broken error // that SQLite may have rolled it back for; nil: none
+}
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	inner, err := c.connection.BeginTx(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	c.in, c.broken = true, nil
+	return tx{inner, c}, nil
+}
+
+// noted returns err. When the disk is full or fails, SQLite may roll back by
+// itself (https://www.sqlite.org/lang_transaction.html, "Response To Errors
+// Within A Transaction"). Each statement after it would then be a transaction of
+// its own, and stay: none is let through any more.
+func (c *conn) noted(err error) error {
+	if err != nil && err != io.EOF && c.in && Passing(err) {
+		c.broken = err
+	}
+	return err
+}
+
+// tx is a transaction.
+type tx struct {
+	driver.Tx
+	of *conn
+}
+
+// Commit implements driver.Tx.
+func (t tx) Commit() error {
+	err := t.of.broken
+	t.of.in, t.of.broken = false, nil
+	if err != nil {
+		_ = t.Tx.Rollback() // which SQLite may have done
+		return err
+	}
+	return t.Tx.Commit()
+}
+
+// Rollback implements driver.Tx.
+func (t tx) Rollback() error {
+	err := t.of.broken
+	t.of.in, t.of.broken = false, nil
+	e := t.Tx.Rollback()
+	if err != nil && e != nil && strings.Contains(e.Error(), "no transaction is active") {
+		return nil // SQLite was first
+	}
+	return e
 }
 
 // A statement is prepared. It is busy while its rows are being read: who wants
@@ -61,6 +114,9 @@ func (c *conn) statement(ctx context.Context, query string) (*statement, error) 
 	if c.trace != nil {
 		c.trace(query)
 	}
+	if c.broken != nil {
+		return nil, c.broken
+	}
 	if s := c.kept[query]; s != nil {
 		if s.busy {
 			return nil, nil
@@ -78,7 +134,7 @@ func (c *conn) statement(ctx context.Context, query string) (*statement, error) 
 	}
 	inner, err := c.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, c.noted(err)
 	}
 	s := &statement{}
 	var ok bool
@@ -99,10 +155,13 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err != nil {
 		return nil, err
 	}
+	var r driver.Result
 	if s == nil {
-		return c.connection.ExecContext(ctx, query, args)
+		r, err = c.connection.ExecContext(ctx, query, args)
+	} else {
+		r, err = s.inner.ExecContext(ctx, args)
 	}
-	return s.inner.ExecContext(ctx, args)
+	return r, c.noted(err)
 }
 
 // QueryContext implements driver.QueryerContext.
@@ -112,14 +171,19 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, err
 	}
 	if s == nil {
-		return c.connection.QueryContext(ctx, query, args)
+		s = &statement{} // nobody's
+		r, err := c.connection.QueryContext(ctx, query, args)
+		if err != nil {
+			return nil, c.noted(err)
+		}
+		return &rows{r, c, s}, nil
 	}
 	r, err := s.inner.QueryContext(ctx, args)
 	if err != nil {
-		return nil, err
+		return nil, c.noted(err)
 	}
 	s.busy = true
-	return &rows{r, s}, nil
+	return &rows{r, c, s}, nil
 }
 
 // Close implements driver.Conn.
@@ -131,14 +195,18 @@ func (c *conn) Close() error {
 	return c.connection.Close()
 }
 
-// rows are those of a statement that is kept.
+// rows are those of a statement.
 type rows struct {
 	driver.Rows
+	c  *conn
 	of *statement
 }
+
+// Next implements driver.Rows.
+func (r *rows) Next(dest []driver.Value) error { return r.c.noted(r.Rows.Next(dest)) }
 
 // Close implements driver.Rows.
 func (r *rows) Close() error {
 	r.of.busy = false
-	return r.Rows.Close()
+	return r.c.noted(r.Rows.Close())
 }

@@ -86,6 +86,20 @@ func (dialect) Translate(err error) error {
 	return err
 }
 
+// Passing reports whether err is one that passes, so that who asks again later
+// may find it well: the disk is full or fails, or another process has a lock.
+func Passing(err error) bool {
+	var e *driver.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return true
+	}
+	return false
+}
+
 // Busy reports whether err says that another process has a lock.
 func Busy(err error) bool {
 	var e *driver.Error
