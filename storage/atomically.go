@@ -50,15 +50,7 @@ func (d *DB) Atomically(ctx context.Context, fn func(ctx context.Context) error)
 		}
 		return err
 	}
-	for try := 0; ; try++ {
-		err := d.attempt(ctx, fn)
-		if err == nil || try == retries || !transient(err) {
-			return err
-		}
-		if pause(ctx, try) != nil {
-			return err
-		}
-	}
+	return untilWon(ctx, func() error { return d.attempt(ctx, fn) })
 }
 
 func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) error {
@@ -134,5 +126,42 @@ func pause(ctx context.Context, try int) error {
 		return ctx.Err()
 	case <-time.After(rand.N(most)):
 		return nil
+	}
+}
+
+// An again runs single statements outside of a transaction as Atomically runs
+// transactions: those that lost against another one are run again. At READ
+// COMMITTED none does; at SERIALIZABLE each change can.
+type again struct{ *sql.DB }
+
+// ExecContext implements gorm.ConnPool.
+func (a again) ExecContext(ctx context.Context, query string, args ...any) (r sql.Result, err error) {
+	err = untilWon(ctx, func() (err error) {
+		r, err = a.DB.ExecContext(ctx, query, args...)
+		return err
+	})
+	return r, err
+}
+
+// QueryContext implements gorm.ConnPool. pgx has the first row, or the error in
+// its place, when it returns.
+func (a again) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
+	err = untilWon(ctx, func() (err error) {
+		rows, err = a.DB.QueryContext(ctx, query, args...)
+		return err
+	})
+	return rows, err
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (a again) GetDBConn() (*sql.DB, error) { return a.DB, nil }
+
+// untilWon calls fn until it does not lose any more, a bounded number of times.
+func untilWon(ctx context.Context, fn func() error) error {
+	for try := 0; ; try++ {
+		err := fn()
+		if err == nil || try == retries || !transient(err) || pause(ctx, try) != nil {
+			return err
+		}
 	}
 }

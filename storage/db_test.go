@@ -58,6 +58,22 @@ func TestTheStoreKeepsItsPromises(t *testing.T) {
 	})
 }
 
+// So it does where transactions are SERIALIZABLE, as a distributed engine has
+// them: what loses against another is begun again.
+func TestTheStoreKeepsItsPromisesAtSerializable(t *testing.T) {
+	d := open(t, storage.Config{DSN: engines[1].dsn(t) + "?default_transaction_isolation=serializable"})
+	var level string
+	must(t, d.Read(t.Context()).Raw("SHOW transaction_isolation").Row().Scan(&level))
+	if level != "serializable" {
+		t.Fatalf("transactions are %s", level)
+	}
+	for _, c := range storagetest.Clients() {
+		must(t, d.AddClient(t.Context(), c))
+	}
+	storagetest.TestStore(t, func(*testing.T) provider.Store { return d })
+	storagetest.TestFactorStore(t, func(*testing.T) mfa.Store { return d })
+}
+
 func TestOfManyThatOpenANewFileAtOnceAllSucceed(t *testing.T) {
 	for range 20 {
 		dsn := "sqlite:" + filepath.Join(t.TempDir(), "idp.db")

@@ -22,8 +22,10 @@
 // should want.
 //
 // PostgreSQL runs at READ COMMITTED. With conditional updates and row locks
-// SERIALIZABLE would add nothing but retries. Deadlocks can happen and are
-// begun again, a bounded number of times, after a pause of random length.
+// SERIALIZABLE would add nothing but retries; an engine that knows nothing else
+// works all the same, and so does a DSN that asks for it. What loses against
+// another one, a deadlock too, is begun again, a bounded number of times, after a
+// pause of random length: transactions, and single statements outside of one.
 //
 // SQLite has one connection that writes and several that cannot (query_only).
 // Writers queue in this process instead of polling the file's lock. The writing

@@ -175,6 +175,8 @@ func (d *DB) connectPostgres(ctx context.Context, c Config) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("storage: %w", err), pool.Close())
 	}
+	d.writer.ConnPool = again{pool}
+	d.writer.Statement.ConnPool = d.writer.ConnPool
 	d.reader = d.writer
 	conns := c.Conns
 	if conns <= 0 {

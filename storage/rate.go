@@ -31,7 +31,7 @@ func (d *DB) Charge(ctx context.Context, key provider.Hash, since time.Time, cos
 		"key": key[:], "first": stamp(since.Add(cost)), "since": stamp(since), "cost": cost.Microseconds(),
 	}).Scan(&row).Error
 	if err != nil {
-		return time.Time{}, fmt.Errorf("storage: charge: %w", err)
+		return time.Time{}, fmt.Errorf("storage: charge: %w", d.engine.passes(err))
 	}
 	if t := d.joined(ctx); t != nil {
 		t.wrote.Store(true)

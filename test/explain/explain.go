@@ -47,7 +47,7 @@ var wide = []struct{ part, why string }{
 	{"SELECT count(*) FROM flows", "a test counts"}, {"SELECT count(*) FROM grants", "a test counts"},
 	{"SELECT count(*) FROM logouts", "a test counts"}, {"SELECT count(*) FROM mfa_accounts", "a test counts"},
 	{"SELECT count(*) FROM mfa_misses", "a test counts"}, {"SELECT count(*) FROM pushed_requests", "a test counts"},
-	{"SELECT count(*) FROM session_clients", "a test counts"}, {"SELECT count(*) FROM sessions", "a test counts"},
+	{"SELECT count(*) FROM session_clients", "a test counts"}, {"SELECT count(*) FROM rates", "a test counts"}, {"SELECT count(*) FROM sessions", "a test counts"},
 	{"DELETE FROM flows", "a test empties it"},
 	{"FROM child", "a table of a test"}, {"INTO child", "a table of a test"}, {"INTO mine", "a table of a test"},
 }
