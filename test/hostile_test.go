@@ -201,7 +201,7 @@ func (b *bait) answers(t *testing.T, row hostile) (all []reply) {
 // newBait lays out the lures.
 func newBait(t *testing.T, dsn string) *bait {
 	t.Helper()
-	b := &bait{stage: newDesk(t, dsn), faults: &bytes.Buffer{}}
+	b := &bait{stage: newDesk(t, dsn, noLimits), faults: &bytes.Buffer{}}
 	robot, desk := service, api
 	desk.Scopes = nil
 	for _, c := range []provider.Client{robot, desk} {

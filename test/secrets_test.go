@@ -111,7 +111,7 @@ func newHeist(t *testing.T, dsn string) *heist {
 		"verifier": verifier,
 	}}
 	wide := mfa.Budget{Free: 1000, Waits: []time.Duration{time.Second}, Day: 1000, Month: 1000}
-	h.stage = newStage(t, dsn, plan{mfa: func(c *mfa.Config) { c.Budget = wide; c.Params.Digits = 8 }})
+	h.stage = newStage(t, dsn, noLimits, plan{mfa: func(c *mfa.Config) { c.Budget = wide; c.Params.Digits = 8 }})
 	h.watch = &watch{Handler: h.house}
 	h.net["idp.example"] = h.watch
 	h.register(provider.Client{ID: "opaque", Type: provider.Web, Secrets: []provider.Hash{hash("the opaque client's secret")},
