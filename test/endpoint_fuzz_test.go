@@ -16,7 +16,7 @@ import (
 // fuzzed is a house that strangers' requests are sent to, on SQLite.
 func fuzzed(f *testing.F) *house {
 	f.Helper()
-	h := newHouse(f, "sqlite:"+filepath.Join(f.TempDir(), "idp.db"), plan{provider: func(c *provider.Config) {
+	h := newHouse(f, "sqlite:"+filepath.Join(f.TempDir(), "idp.db"), noLimits, plan{provider: func(c *provider.Config) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}})
 	for _, c := range []provider.Client{
