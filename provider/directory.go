@@ -36,6 +36,13 @@ type Directory interface {
 	User(ctx context.Context, subject string) (User, error)
 }
 
+// A Busier is a Directory that can say, without looking at anything, that
+// Authenticate would return ErrBusy now. It is asked first: so many who have to
+// come again cost next to nothing, and nothing is read from the store for them.
+type Busier interface {
+	Busy() bool
+}
+
 // A User is one of your users. The zero User cannot sign in.
 type User struct {
 	// Subject identifies the user for ever, and is the sub claim: at most 255

@@ -80,6 +80,9 @@ func (p *Provider) postFlow(r *request) (answer, error) {
 // hold up, if the flow waits for one at all. What it came to counts in the
 // transaction only.
 func (p *Provider) prepare(r *request, v url.Values) error {
+	if b, ok := p.config.Directory.(Busier); ok && b.Busy() {
+		return fmt.Errorf("checking a password: %w", ErrBusy)
+	}
 	t, err := p.flowOf(r)
 	if err != nil {
 		return err

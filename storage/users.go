@@ -49,7 +49,10 @@ type Users struct {
 	hasher *password.Hasher
 }
 
-var _ provider.Directory = (*Users)(nil)
+var (
+	_ provider.Directory = (*Users)(nil)
+	_ provider.Busier    = (*Users)(nil)
+)
 
 // Users returns the users in d, whose passwords h hashes.
 func (d *DB) Users(h *password.Hasher) *Users { return &Users{d: d, hasher: h} }
@@ -164,6 +167,9 @@ func (u *Users) Authenticate(ctx context.Context, name, pw string) (provider.Use
 	}
 	return row.user(), nil
 }
+
+// Busy implements provider.Busier.
+func (u *Users) Busy() bool { return u.hasher.Busy() }
 
 // busy returns err, and as provider.ErrBusy what the hasher calls busy.
 func busy(err error) error {

@@ -132,6 +132,9 @@ func TestUnknownWrongAndDisabledAllCostAHash(t *testing.T) {
 			}
 		}
 		busy := d.Users(new(password.Hasher)) // the zero Hasher has no slots
+		if !busy.Busy() || users.Busy() {
+			t.Errorf("busy without slots: %t, with slots: %t", busy.Busy(), users.Busy())
+		}
 		for _, name := range []string{"anna", "dora", "nora", "bert", "", "an na", "\xff"} {
 			got, err := busy.Authenticate(t.Context(), name, "wrong")
 			if !errors.Is(err, provider.ErrBusy) || !reflect.DeepEqual(got, provider.User{}) {

@@ -6,7 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/storage"
+	"github.com/sallyport-id/sallyport/storage/storagetest"
 )
 
 // throttled stops the test unless no code is looked at for wait.
@@ -291,5 +294,52 @@ func TestACodeOfAClockThatIsOffIsExplainedAndNotAccepted(t *testing.T) {
 		}
 		b.submit("otp", "code", ahead)
 		b.problem("factor", http.StatusUnprocessableEntity, "code", "problem.code_replayed")
+	})
+}
+
+// A crowded directory is busy when it is told to be.
+type crowded struct {
+	*people
+	busy bool
+}
+
+func (d *crowded) Busy() bool { return d.busy }
+
+// PW-4: who has to come again is told so with nothing read or written, and
+// what waits for them is still there.
+func TestWhoComesWhileTheDirectoryIsBusyCostsNothing(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		var store *storagetest.FaultyStore // without a fault, it counts
+		var directory *crowded
+		s := newStage(t, dsn, plan{
+			store: func(db *storage.DB) (provider.Store, mfa.Store) {
+				store = storagetest.Faulty(db, storagetest.Fault{})
+				return store, store
+			},
+			provider: func(c *provider.Config) {
+				directory = &crowded{people: c.Directory.(*people)}
+				c.Directory = directory
+			},
+		})
+		phone := s.ready("alice")
+		b := s.browser
+		waits := b.open(s.app.request()).url.String()
+
+		directory.busy = true
+		before := len(store.Calls())
+		b.submit("password", "username", "alice", "password", passwords["alice"])
+		b.at("error", http.StatusServiceUnavailable)
+		if b.page.header.Get("Retry-After") == "" {
+			t.Error("nobody is told when to come again")
+		}
+		if calls := store.Calls()[before:]; len(calls) > 0 {
+			t.Errorf("the store was asked: %v", calls)
+		}
+
+		directory.busy = false
+		b.open(waits)
+		b.password("alice")
+		b.submit("otp", "code", phone.code(0))
+		s.app.callback(b.page)
 	})
 }

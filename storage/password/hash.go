@@ -100,6 +100,9 @@ func (h *Hasher) Verify(ctx context.Context, hash, pw string) (ok, upgrade bool,
 	return true, !blind, nil
 }
 
+// Busy reports whether whoever came now would get ErrBusy.
+func (h *Hasher) Busy() bool { return len(h.line) == cap(h.line) }
+
 // Burn takes as long as Verify does with a hash of the current cost, for names
 // that nobody has. The error is ErrBusy or that of the context.
 func (h *Hasher) Burn(ctx context.Context) error {

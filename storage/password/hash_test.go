@@ -146,6 +146,9 @@ func TestWhoFindsTheLineFullOrWaitsTooLongIsTurnedAway(t *testing.T) {
 				t.Errorf("%s with a full line: got %v, want ErrBusy", name, err)
 			}
 		}
+		if !h.Busy() {
+			t.Error("with a full line: not busy")
+		}
 		if time.Since(begun) != 0 {
 			t.Errorf("who found the line full waited %v", time.Since(begun))
 		}
@@ -162,6 +165,9 @@ func TestWhoFindsTheLineFullOrWaitsTooLongIsTurnedAway(t *testing.T) {
 		}
 
 		leave1()
+		if h.Busy() {
+			t.Error("with room in the line: busy")
+		}
 		leave2()
 		if len(h.line) != 0 || len(h.slots) != 0 {
 			t.Errorf("left behind: %d in line, %d slots", len(h.line), len(h.slots))
