@@ -75,7 +75,7 @@ func newHouse(ctx context.Context, c config.Config, log *slog.Logger) (_ *house,
 	if err != nil {
 		return nil, err
 	}
-	hasher, err := password.New(password.Config{Cost: c.Passwords.Cost()})
+	hasher, err := password.New(password.Config{Cost: c.Passwords.Cost(), Slots: cores})
 	if err != nil {
 		return nil, err
 	}

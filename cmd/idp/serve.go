@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -41,10 +42,22 @@ answer.`,
 				return err
 			}
 			tuneGC()
+			shareCores()
 			return serve(cmd.Context(), conf, logger(conf.Log, c.err), nil)
 		},
 	})
 }
+
+// cores is how many there are for this process, and so how many passwords are
+// hashed at once.
+var cores = runtime.GOMAXPROCS(0)
+
+// shareCores lets Go run twice as many goroutines at once as there are cores.
+// With as many as cores, each password that is hashed would keep one of them to
+// itself for up to 10 ms at a time (Go's preemption), and all other requests
+// would wait for that. So they are the kernel's to share out, which lets those
+// go first who have slept.
+func shareCores() { runtime.GOMAXPROCS(2 * cores) }
 
 // tuneGC collects garbage when twice of what lives has gathered, unless the
 // environment says otherwise (GOGC). So little lives here, some 10 MiB, that Go's
