@@ -59,12 +59,17 @@ var cores = runtime.GOMAXPROCS(0)
 // go first who have slept.
 func shareCores() { runtime.GOMAXPROCS(2 * cores) }
 
-// tuneGC collects garbage when twice of what lives has gathered, unless the
-// environment says otherwise (GOGC). So little lives here, some 10 MiB, that Go's
-// usual once has it collect several times a second under load.
+// tuneGC collects garbage when four times of what lives has gathered, and before
+// there are 256 MiB and 64 for each core, unless the environment says otherwise
+// (GOGC, GOMEMLIMIT). So little lives here, some 10 MiB, that Go's usual once has
+// it collect several times a second under load, and each password that is hashed
+// leaves 19 MiB behind.
 func tuneGC() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit((256 + 64*int64(cores)) << 20)
 	}
 }
 
