@@ -17,7 +17,7 @@ run: build
 	@bin/idp demo
 
 build:
-	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/idp ./cmd/idp
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/idp ./cmd/idp
 
 test: deps lint unit fuzz-briefly
 
