@@ -493,7 +493,7 @@ func TestACommitInDoubtIsNeitherUsedTwiceNorLost(t *testing.T) {
 			for _, late := range []bool{false, true} {
 				for n := 1; ; n++ {
 					ready := d.ready(p)
-					wire.Arm(n, late)
+					wire.Arm(n, map[bool]fleet.Moment{false: fleet.Commit, true: fleet.Committed}[late], nil)
 					first := ready.do()
 					at := wire.Disarm()
 					if at == "" {

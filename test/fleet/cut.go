@@ -13,25 +13,35 @@ import (
 	"sync"
 )
 
-// A Cut is a wire to PostgreSQL that can be cut at a commit. It follows the
-// protocol (PostgreSQL documentation, chapter 55), to know which message
-// commits: a COMMIT of a transaction that wrote, or a single statement that
-// writes.
+// A Cut is a wire to PostgreSQL that can be cut at a write or a commit. It
+// follows the protocol (PostgreSQL documentation, chapter 55), to know which
+// message writes, and which commits: a COMMIT of a transaction that wrote, or a
+// single statement that writes.
 type Cut struct {
 	listener net.Listener
 	to       string
 	spare    []string
 
 	mu    sync.Mutex
-	in    int // commits until the cut; 0: it is not armed
-	late  bool
+	in    int // moments until the cut; 0: it is not armed
+	at    Moment
+	then  func()
 	made  string // what was cut at
 	conns map[net.Conn]bool
 	all   sync.WaitGroup
 }
 
-// NewCut makes a wire to the PostgreSQL at to, host and port; Close it. Commits
-// of statements that contain one of spare do not count: a server has chores
+// A Moment is one at which a wire can be cut.
+type Moment string
+
+const (
+	Write     Moment = "before a write" // a statement that writes, alone or in a transaction
+	Commit    Moment = "before a commit"
+	Committed Moment = "after a commit" // before its answer gets back
+)
+
+// NewCut makes a wire to the PostgreSQL at to, host and port; Close it. Statements
+// that contain one of spare do not count, nor their commits: a server has chores
 // that write, too, whenever they come.
 func NewCut(to string, spare ...string) (*Cut, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,17 +76,17 @@ func (c *Cut) Close() {
 	c.all.Wait()
 }
 
-// Arm has the wire cut at the n-th commit from now on, 1 being the next: late,
-// when PostgreSQL has committed and before its answer gets back, otherwise
-// before the message gets there. That connection is cut; others are not.
-func (c *Cut) Arm(n int, late bool) {
+// Arm has the wire cut at the n-th such moment from now on, 1 being the next.
+// then, unless it is nil, is called before anyone sees that it is cut. The
+// connection on which that happens is cut; others are not.
+func (c *Cut) Arm(n int, at Moment, then func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.in, c.late, c.made = n, late, ""
+	c.in, c.at, c.then, c.made = n, at, then, ""
 }
 
 // Disarm returns at which statement the wire was cut since it was armed, "" if
-// there was no such commit, and lets everything pass from now on.
+// there was no such moment, and lets everything pass from now on.
 func (c *Cut) Disarm() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,19 +94,33 @@ func (c *Cut) Disarm() string {
 	return c.made
 }
 
-// commits counts a commit, and says whether to cut at it.
-func (c *Cut) commits(what string) (cut, late bool) {
+// comes counts a moment at which what is written or committed, unless that is
+// "", and says whether to cut at it.
+func (c *Cut) comes(at Moment, what string) bool {
+	if what == "" {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	spared := func(text string) bool { return strings.Contains(strings.ToLower(what), text) }
-	if c.in == 0 || slices.ContainsFunc(c.spare, spared) {
-		return false, false
+	if c.in == 0 || at != c.at || slices.ContainsFunc(c.spare, spared) {
+		return false
 	}
 	if c.in--; c.in > 0 {
-		return false, false
+		return false
 	}
 	c.made = what
-	return true, c.late
+	return true
+}
+
+// now calls what is to be called.
+func (c *Cut) now() {
+	c.mu.Lock()
+	then := c.then
+	c.mu.Unlock()
+	if then != nil {
+		then()
+	}
 }
 
 func (c *Cut) accept() {
@@ -113,7 +137,7 @@ func (c *Cut) accept() {
 		c.mu.Lock()
 		c.conns[client], c.conns[server] = true, true
 		c.mu.Unlock()
-		w := &wire{cut: c, client: client, server: server, status: 'I', texts: map[string]string{}, idle: make(chan struct{}, 1)}
+		w := &wire{cut: c, client: client, server: server, status: 'I', texts: map[string]string{}, idle: make(chan struct{}, 1), over: make(chan struct{})}
 		c.all.Go(func() {
 			w.forth()
 			w.close()
@@ -138,6 +162,7 @@ type wire struct {
 	status byte          // of the last ReadyForQuery: I, T, E
 	deaf   bool          // nothing gets back any more
 	idle   chan struct{} // told at a ReadyForQuery once it is deaf
+	over   chan struct{} // closed when nothing is passed on to the server any more
 }
 
 func (w *wire) close() {
@@ -151,6 +176,7 @@ func (w *wire) close() {
 
 // forth passes on what the client sends.
 func (w *wire) forth() {
+	defer close(w.over)
 	r := bufio.NewReader(w.client)
 	first, err := message(r, 0)
 	if err != nil {
@@ -164,18 +190,20 @@ func (w *wire) forth() {
 		if err != nil {
 			return
 		}
-		if what := w.committing(m); what != "" {
-			if cut, late := w.cut.commits(what); cut {
-				if late {
-					w.mu.Lock()
-					w.deaf = true
-					w.mu.Unlock()
-					if _, err := w.server.Write(m); err == nil {
-						<-w.idle
-					}
-				}
-				return
+		writing, committing := w.read(m)
+		if w.cut.comes(Write, writing) || w.cut.comes(Commit, committing) {
+			w.cut.now()
+			return
+		}
+		if w.cut.comes(Committed, committing) {
+			w.mu.Lock()
+			w.deaf = true
+			w.mu.Unlock()
+			if _, err := w.server.Write(m); err == nil {
+				<-w.idle
 			}
+			w.cut.now()
+			return
 		}
 		if _, err := w.server.Write(m); err != nil {
 			return
@@ -183,8 +211,9 @@ func (w *wire) forth() {
 	}
 }
 
-// committing returns what the message commits, "" if it commits nothing.
-func (w *wire) committing(m []byte) string {
+// read returns the statement that the message has run, if that writes, and what
+// it commits; "" if it does not.
+func (w *wire) read(m []byte) (writing, committing string) {
 	w.mu.Lock()
 	status := w.status
 	w.mu.Unlock()
@@ -197,42 +226,37 @@ func (w *wire) committing(m []byte) string {
 	switch m[0] {
 	case 'Q':
 		text := strings.ToLower(word())
-		if !writes(text) && text != "commit" {
-			if text == "begin" {
-				w.wrote = ""
+		switch {
+		case text == "begin":
+			w.wrote = ""
+		case text == "commit":
+			return "", w.wrote
+		case writes(text):
+			w.wrote = text
+			if status == 'I' {
+				return text, text
 			}
-			return ""
+			return text, ""
 		}
-		if text == "commit" {
-			return w.wrote
-		}
-		w.wrote = text
 	case 'P':
 		name := word()
 		w.texts[name] = word()
-		return ""
 	case 'B':
 		word()
 		w.bound = w.texts[word()]
-		return ""
 	case 'E':
 		if writes(w.bound) {
 			w.wrote = w.bound
+			return w.bound, ""
 		}
-		return ""
 	case 'S':
 		text := w.bound
 		w.bound = ""
-		if !writes(text) {
-			return ""
+		if writes(text) && status == 'I' {
+			return "", w.wrote
 		}
-	default:
-		return ""
 	}
-	if status == 'I' {
-		return w.wrote
-	}
-	return ""
+	return "", ""
 }
 
 func writes(text string) bool {
@@ -257,6 +281,8 @@ func (w *wire) back() {
 		w.mu.Unlock()
 		if deaf {
 			if m[0] == 'Z' {
+				w.idle <- struct{}{}
+				<-w.over
 				return
 			}
 			continue

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,6 +30,11 @@ type Replica struct {
 // Start starts one more replica, with env added to its environment, and waits
 // until it is ready. It is the caller's to see that two do not start at once.
 func (h *House) Start(ctx context.Context, env ...string) (*Replica, error) {
+	return h.StartAt(ctx, h.DSN, env...)
+}
+
+// StartAt is Start for a replica that comes to the database by another DSN.
+func (h *House) StartAt(ctx context.Context, dsn string, env ...string) (*Replica, error) {
 	port := h.port
 	if h.begun > 0 {
 		var err error
@@ -45,7 +51,8 @@ func (h *House) Start(ctx context.Context, env ...string) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(r.config, append(body, "\nlisten: 127.0.0.1:"+port+"\n"...), 0o600); err != nil {
+	own := strings.Replace(string(body), strconv.Quote(h.DSN), strconv.Quote(dsn), 1)
+	if err := os.WriteFile(r.config, []byte(own+"\nlisten: 127.0.0.1:"+port+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	return r, r.Restart(ctx, env...)
