@@ -25,6 +25,10 @@ import (
 	"github.com/sallyport-id/sallyport/test/pg"
 )
 
+// chores are in the statements that a replica writes by itself, whenever it is
+// time.
+var chores = []string{"logouts", "delete from", "set unsaved = ''"}
+
 // clean says what is wrong with the answer that err is, if it is not what may be
 // given while PostgreSQL is away: 503, when to come again, and for people a
 // page and for programs JSON.
@@ -61,6 +65,34 @@ type parlour struct {
 	next int               // user
 	fast int               // of those without an authenticator app, the next
 	key  *ecdsa.PrivateKey // of the client "service"
+
+	house *fleet.House
+	dsn   string
+}
+
+// newParlour makes a house with the client "service", and so many users more who
+// have no authenticator app. Nothing serves yet.
+func newParlour(t *testing.T, plan fleet.Plan, fresh int) *parlour {
+	t.Helper()
+	p := &parlour{T: t}
+	var err error
+	if p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &p.key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, set, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plan.More = fmt.Sprintf("  - {id: service, type: service, grant_types: [client_credentials], jwks_file: %q}\n", file) + plan.More
+	p.house = open(t, plan)
+	p.dsn = p.house.DSN
+	freshPeople(t, p.house, fresh)
+	p.site = visit(t, p.house)
+	return p
 }
 
 // A person signs in, once.
@@ -459,7 +491,7 @@ func TestACommitInDoubtIsNeitherUsedTwiceNorLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire, err := fleet.NewCut(u.Host, "logouts", "delete from")
+	wire, err := fleet.NewCut(u.Host, chores...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,23 +501,8 @@ func TestACommitInDoubtIsNeitherUsedTwiceNorLost(t *testing.T) {
 	}
 	rounds := times(1, 10)
 	users := 60 * rounds
-	p := &parlour{T: t}
-	if p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		t.Fatal(err)
-	}
-	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &p.key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "jwks.json")
-	if err := os.WriteFile(file, set, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h := open(t, fleet.Plan{DSN: dsn, Users: users,
-		More: fmt.Sprintf("  - {id: service, type: service, grant_types: [client_credentials], jwks_file: %q}\n", file)})
-	freshPeople(t, h, users)
-	start(t, h, 1)
-	p.site = visit(t, h)
+	p := newParlour(t, fleet.Plan{DSN: dsn, Users: users}, users)
+	start(t, p.house, 1)
 
 	cuts := map[bool]int{}
 	for range rounds {

@@ -151,7 +151,7 @@ func TestAReplicaKilledAtEachWriteOfALogin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire, err := fleet.NewCut(u.Host, "logouts", "delete from")
+	wire, err := fleet.NewCut(u.Host, chores...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -222,7 +222,7 @@ database: {%s}
 secrets: {sealing: [{id: a, key: %s}], tokens: [{secret: %s}]}
 trusted_proxies: [127.0.0.1]
 log: {level: %s}
-limits: {authorize: off, pages: off, passwords: off, pushed_requests: off, token: off, introspection: off, userinfo: off}
+limits: {authorize: off, pages: off, passwords: off, pushed_requests: off, token: off, introspection: off, userinfo: off, client_failures: off, address_failures: off}
 passwords: {insecure_cheap_cost: %v}
 clients:
 `, h.Issuer, kept, secret(), secret(), level, !p.Hash) +
