@@ -64,6 +64,8 @@ type request struct {
 	notices []Notice
 	right   bool // the password: it takes no room in Limits.Passwords
 	logouts bool // a session has ended: clients may have to be told
+
+	tooLong bool // the body, whose rest is not read
 }
 
 // An answer is what a request is answered with: one of page, json, data and
@@ -294,6 +296,11 @@ func (p *Provider) write(w http.ResponseWriter, r *request, a answer) {
 	}
 	for k, v := range a.header {
 		h.Set(k, v)
+	}
+	if r.tooLong {
+		// Otherwise net/http waits for more of it before it answers. It knows by
+		// itself only if nobody has wrapped w.
+		h.Set("Connection", "close")
 	}
 	switch {
 	case a.status != 0:

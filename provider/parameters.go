@@ -31,6 +31,7 @@ func (r *request) body() (url.Values, error) {
 	b, err := io.ReadAll(r.Body)
 	var tooLong *http.MaxBytesError
 	if errors.As(err, &tooLong) {
+		r.tooLong = true
 		return nil, errTooLarge
 	}
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 
 // chores are in the statements that a replica writes by itself, whenever it is
 // time.
-var chores = []string{"logouts", "delete from", "set unsaved = ''"}
+var chores = []string{"logouts", "delete from", "set unsaved = ''", "set pending = ''"}
 
 // clean says what is wrong with the answer that err is, if it is not what may be
 // given while PostgreSQL is away: 503, when to come again, and for people a
