@@ -21,6 +21,8 @@ type load struct {
 	site  fleet.Site
 	crowd *fleet.Crowd
 
+	kills bool // replicas are killed behind a balancer, which says so by 502 and 503
+
 	stop context.CancelFunc
 	all  sync.WaitGroup
 
@@ -56,8 +58,15 @@ const hang = 25 * time.Second
 
 // newLoad begins a load of the first n users at site. Stop it.
 func newLoad(t *testing.T, site fleet.Site, n int) *load {
+	l := &load{}
+	l.begin(t, site, n)
+	return l
+}
+
+func (l *load) begin(t *testing.T, site fleet.Site, n int) {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{t: t, site: site, crowd: fleet.NewCrowd(n), stop: cancel, done: map[string]int{}, away: map[string]int{}}
+	l.t, l.site, l.crowd, l.stop = t, site, fleet.NewCrowd(n), cancel
+	l.done, l.away = map[string]int{}, map[string]int{}
 	t.Cleanup(l.Stop)
 	// A sign-in each 50 ms, so that there are codes left that were not used.
 	for range 2 {
@@ -68,7 +77,6 @@ func newLoad(t *testing.T, site fleet.Site, n int) *load {
 	l.forever(ctx, 10*time.Millisecond, l.userinfo)
 	l.forever(ctx, 20*time.Millisecond, l.credentials)
 	l.forever(ctx, 300*time.Millisecond, l.revoke)
-	return l
 }
 
 // Stop lets everyone finish what they are at.
@@ -143,14 +151,14 @@ func (l *load) ask(what string, do func(ctx context.Context) error) (away bool, 
 		l.worst = max(l.worst, took)
 		if err == nil {
 			l.done[what]++
-		} else if status(err) == 503 {
+		} else if status(err) == 503 || l.killed(err) {
 			l.away[what]++
 		}
 		l.mu.Unlock()
-		if status(err) != 503 {
+		if status(err) != 503 && !l.killed(err) {
 			return away, err
 		}
-		if unclean := clean(err); unclean != nil {
+		if unclean := clean(err); unclean != nil && !l.killed(err) {
 			l.say(what, unclean)
 		}
 		away = true
@@ -163,6 +171,12 @@ func (l *load) ask(what string, do func(ctx context.Context) error) (away bool, 
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// killed reports whether err is what the balancer says of a replica that was killed.
+func (l *load) killed(err error) bool {
+	var a *fleet.Answer
+	return l.kills && errors.As(err, &a) && a.Body == "" && (a.Status == 502 || a.Status == 503)
 }
 
 func (l *load) login(ctx context.Context) {
@@ -208,10 +222,17 @@ func (l *load) signIn(user int, code string) (*family, error) {
 	if f.code, err = f.login.Code(); err != nil {
 		return nil, err
 	}
-	_, err = l.ask("code", func(ctx context.Context) (err error) {
+	away, err := l.ask("code", func(ctx context.Context) (err error) {
 		f.tokens, err = f.login.Redeem(ctx, f.code)
 		return err
 	})
+	if l.kills && away && status(err) == 400 {
+		// It was redeemed, and the tokens lost with who had made them.
+		l.mu.Lock()
+		l.anew++
+		l.mu.Unlock()
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

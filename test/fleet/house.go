@@ -4,6 +4,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -62,6 +63,7 @@ func Build(ctx context.Context) (binary string, clean func(), err error) {
 type Plan struct {
 	Database string // "sqlite", or "postgres": a new one in the cluster of SALLYPORT_TEST_POSTGRES
 	DSN      string // an empty PostgreSQL database to use instead
+	File     string // of SQLite; "": idp.db in the house's directory
 	Users    int    // with a password and an authenticator app, from Username(0) on
 	Hash     bool   // passwords at the default cost, otherwise at next to none
 	Issuer   string // the balancer's URL; "": the address of the first replica
@@ -170,7 +172,7 @@ func (h *House) database(ctx context.Context, p Plan) (string, error) {
 	case h.DSN != "":
 		return "postgres: " + strconv.Quote(h.DSN), nil
 	case p.Database == "sqlite":
-		return "sqlite: idp.db", nil
+		return "sqlite: " + strconv.Quote(cmp.Or(p.File, "idp.db")), nil
 	}
 	cluster := os.Getenv("SALLYPORT_TEST_POSTGRES")
 	if p.Database != "postgres" || cluster == "" {
