@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -279,6 +280,29 @@ func (l *load) refresh(context.Context) {
 		}
 		return err
 	})
+}
+
+// renew refreshes every family.
+func (l *load) renew() {
+	l.mu.Lock()
+	all := slices.Clone(l.families)
+	l.mu.Unlock()
+	for _, f := range all {
+		f.mu.Lock()
+		if !f.revoked {
+			_, err := l.ask("refresh", func(ctx context.Context) (err error) {
+				tokens, err := l.site.Refresh(ctx, f.tokens.Refresh)
+				if err == nil {
+					f.tokens = tokens
+				}
+				return err
+			})
+			if err != nil {
+				l.say("refresh", err)
+			}
+		}
+		f.mu.Unlock()
+	}
 }
 
 func (l *load) introspect(context.Context) {

@@ -135,4 +135,5 @@ func (b *Browser) Answer(ctx context.Context, p Page, step string, fields ...str
 type Tokens struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
+	ID      string `json:"id_token"`
 }

@@ -127,6 +127,36 @@ func Open(ctx context.Context, binary string, p Plan) (_ *House, err error) {
 // Config names the configuration that commands run with.
 func (h *House) Config() string { return filepath.Join(h.Dir, "idp.yaml") }
 
+// Change makes something else of the configuration, of the commands and of every
+// replica there has been; those that run have what they started with.
+func (h *House) Change(change func(string) string) error {
+	files, err := filepath.Glob(filepath.Join(h.Dir, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(change(string(b))), 0o600); err != nil {
+			return err
+		}
+	}
+	h.body = change(h.body)
+	return nil
+}
+
+// Secrets are the first sealing key and the first secret of tokens, as the
+// configuration has them.
+func (h *House) Secrets() (sealing, tokens string) {
+	_, rest, _ := strings.Cut(h.body, "sealing: [")
+	sealing, rest, _ = strings.Cut(rest, "}")
+	_, rest, _ = strings.Cut(rest, "tokens: [")
+	tokens, _, _ = strings.Cut(rest, "}")
+	return sealing + "}", tokens + "}"
+}
+
 // Run runs idp with args on the house's configuration, and returns what it
 // prints.
 func (h *House) Run(ctx context.Context, args ...string) (string, error) {
