@@ -153,6 +153,14 @@ func (a assertion) judge(audiences []string, now time.Time) error {
 	return nil
 }
 
+// made returns when a was made at the earliest, by the client's clock.
+func (a assertion) made() time.Time {
+	if a.issued.IsZero() {
+		return a.expires.Add(-maxAhead)
+	}
+	return a.issued
+}
+
 // signedBy reports whether one of keys signed a, and whether the key that a
 // names is among them.
 func (a assertion) signedBy(keys []jose.JSONWebKey) (signed, known bool) {

@@ -126,7 +126,7 @@ func (p *Provider) byAssertion(ctx context.Context, r *request, v url.Values) (C
 	if err := p.verify(ctx, c, a); err != nil {
 		return Client{}, err
 	}
-	err = p.store.SpendAssertion(ctx, a.key(), a.expires.Add(skew))
+	err = p.store.SpendAssertion(ctx, a.key(), a.made().Add(-skew), a.expires.Add(skew))
 	switch {
 	case errors.Is(err, ErrSpent):
 		return Client{}, unproven("the assertion was used before")

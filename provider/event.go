@@ -44,6 +44,7 @@ const (
 	EventClient      EventKind = "client"
 	EventKeys        EventKind = "keys"
 	EventSessionEnd  EventKind = "session-ended"
+	EventEpoch       EventKind = "epoch" // all that was good before is void
 )
 
 // An Outcome is how it went.

@@ -135,11 +135,13 @@ type Store interface {
 	// second time, or what was never there, is no error.
 	RevokeGrant(ctx context.Context, id string, now time.Time) error
 
-	// SpendAssertion notes that the client assertion with this key was used.
+	// SpendAssertion notes that the client assertion with this key was used,
+	// which was made at issued or later. A store that can be put back to what it
+	// was remembers when that was done, and answers ErrSpent for all before.
 	// Of any number of calls with one key one succeeds, the others get
 	// ErrSpent, in a transaction too, which can go on. It may be forgotten
 	// once expires has passed.
-	SpendAssertion(ctx context.Context, key Hash, expires time.Time) error
+	SpendAssertion(ctx context.Context, key Hash, issued, expires time.Time) error
 
 	// Charge adds cost to what is counted under key, and returns until when all
 	// of it takes up room: the later of since and what it returned last, plus

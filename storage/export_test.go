@@ -32,7 +32,7 @@ const Retries = retries
 func Rows() []any {
 	return []any{
 		&clientRow{}, &flowRow{}, &pushedRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
-		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{}, &assertionRow{},
+		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{},
 		&sessionClientRow{}, &logoutRow{}, &rateRow{},
 	}
 }

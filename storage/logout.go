@@ -39,6 +39,13 @@ func (logoutRow) TableName() string { return "logouts" }
 // operator sees it for as long, and nothing piles up where nobody delivers.
 const keepLogouts = 7 * 24 * time.Hour
 
+func newLogoutRow(client, subject, session string, now time.Time) logoutRow {
+	return logoutRow{
+		ID: rand.Text(), ClientID: client, Subject: subject, SessionID: session,
+		Created: stamp(now), Due: stamp(now), Expires: stamp(now.Add(keepLogouts)),
+	}
+}
+
 func (r logoutRow) logout() provider.Logout {
 	return provider.Logout{
 		ID:        r.ID,
@@ -93,10 +100,7 @@ func (d *DB) announce(ctx context.Context, subject string, in []sessionClientRow
 		if !wants[r.ClientID] {
 			continue
 		}
-		out = append(out, logoutRow{
-			ID: rand.Text(), ClientID: r.ClientID, Subject: subject, SessionID: r.SessionID,
-			Created: stamp(now), Due: stamp(now), Expires: stamp(now.Add(keepLogouts)),
-		})
+		out = append(out, newLogoutRow(r.ClientID, subject, r.SessionID, now))
 	}
 	if len(out) == 0 {
 		return nil

@@ -203,7 +203,7 @@ func fill(t *testing.T, d *storage.DB, id string, expires time.Time) {
 			d.CreatePushed(ctx, provider.PushedRequest{ID: cookie, ClientID: "app", Kept: expires, Spent: noon}),
 			d.SaveSession(ctx, provider.Session{ID: id, Cookie: cookie, Login: authflow.Login{Subject: "anna"}, Expires: expires}),
 			d.CreateGrant(ctx, given(id, expires)),
-			d.SpendAssertion(ctx, cookie, expires),
+			d.SpendAssertion(ctx, cookie, time.Now(), expires),
 			second(d.Charge(ctx, cookie, expires, 0)),
 			storage.AddLogout(ctx, d, id, expires),
 			d.SaveMisses(ctx, id, mfa.Misses{Run: 1}, expires),

@@ -71,7 +71,7 @@ func TestACutConnectionIsUnavailableAndTheNextIsGood(t *testing.T) {
 	d, wire := cuttable(t)
 	for _, late := range []bool{false, true} {
 		f := provider.Flow{ID: fmt.Sprint("flow ", late)}
-		wire.Arm(1, late)
+		wire.Arm(1, map[bool]fleet.Moment{false: fleet.Commit, true: fleet.Committed}[late], nil)
 		err := d.Atomically(t.Context(), func(ctx context.Context) error { return d.CreateFlow(ctx, f) })
 		if !errors.Is(err, provider.ErrUnavailable) || wire.Disarm() == "" {
 			t.Errorf("late: %v: %v, want ErrUnavailable", late, err)
@@ -103,7 +103,7 @@ func TestASpendInDoubtIsMadeSureOf(t *testing.T) {
 			{"spending the code", func(now time.Time) error { return d.SpendCode(t.Context(), g.ID, 1, now, then) }},
 			{"rotating the refresh token", func(now time.Time) error { return d.RotateGrant(t.Context(), g.ID, 1, now, then) }},
 		} {
-			wire.Arm(1, late)
+			wire.Arm(1, map[bool]fleet.Moment{false: fleet.Commit, true: fleet.Committed}[late], nil)
 			err := is.change(now)
 			if wire.Disarm() == "" {
 				t.Fatalf("%s commits nothing", is.what)

@@ -74,7 +74,8 @@ password and the consent.
 
 To try it:           idp demo
 To run it:           copy config.example.yaml, then idp check and idp serve
-To administer it:    idp user, idp client, idp keys, idp logout, idp migrate`,
+To administer it:    idp user, idp client, idp keys, idp logout, idp migrate,
+                     idp backup, idp restore, idp epoch`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -87,7 +88,8 @@ To administer it:    idp user, idp client, idp keys, idp logout, idp migrate`,
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.AddCommand(c.serveCommand(), c.demoCommand(), c.checkCommand(), c.versionCommand(),
-		c.userCommand(), c.clientCommand(), c.keysCommand(), c.logoutCommand(), c.migrateCommand())
+		c.userCommand(), c.clientCommand(), c.keysCommand(), c.logoutCommand(), c.migrateCommand(),
+		c.backupCommand(), c.restoreCommand(), c.epochCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	mindArguments(root)
 	return root

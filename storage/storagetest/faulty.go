@@ -248,8 +248,8 @@ func (f *FaultyStore) Charge(ctx context.Context, key provider.Hash, since time.
 }
 
 // SpendAssertion does so.
-func (f *FaultyStore) SpendAssertion(ctx context.Context, key provider.Hash, expires time.Time) error {
-	return f.do("SpendAssertion", func() error { return f.s.SpendAssertion(ctx, key, expires) })
+func (f *FaultyStore) SpendAssertion(ctx context.Context, key provider.Hash, issued, expires time.Time) error {
+	return f.do("SpendAssertion", func() error { return f.s.SpendAssertion(ctx, key, issued, expires) })
 }
 
 // Record does so.

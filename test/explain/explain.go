@@ -26,7 +26,7 @@ import (
 
 // few are the tables that stay small, whatever grows: to read one wholly is as
 // good as by an index. Every other table must be looked into by one.
-var few = []string{"clients", "signing_keys", "subject_key", "goose_db_version", "sqlite_master", "sqlite_schema", "pg_class", "pg_tables"}
+var few = []string{"clients", "signing_keys", "subject_key", "epoch", "goose_db_version", "sqlite_master", "sqlite_schema", "pg_class", "pg_tables"}
 
 // wide are statements that may look at more rows than they return, by what
 // stands in them once quotes are left out, and why.
@@ -43,6 +43,13 @@ var wide = []struct{ part, why string }{
 	{"FROM events WHERE outcome", "as above"},
 	{"FROM logouts ORDER BY created", "a command lists what has not been delivered, which is kept for a day"},
 	{"WHERE given_up > 0", "a command has what was given up tried again"},
+	{"UPDATE flows SET ended = ?, ending = ?", "the epoch is bumped: all of them"}, {"UPDATE flows SET ended = $", "as above"},
+	{"DELETE FROM pushed_requests WHERE spent = 0", "as above"}, {"UPDATE sessions SET ended = ? WHERE ended", "as above"},
+	{"UPDATE sessions SET ended = $1 WHERE ended", "as above"}, {"UPDATE grants SET revoked = ? WHERE revoked = 0", "as above"},
+	{"UPDATE grants SET revoked = $1 WHERE revoked = 0", "as above"}, {"UPDATE mfa_accounts SET version = version + 1", "as above"},
+	{"UPDATE mfa_recovery_codes SET used = ? WHERE used = 0", "as above"}, {"UPDATE mfa_recovery_codes SET used = $1 WHERE used = 0", "as above"},
+	{"FROM mfa_recovery_codes WHERE used = 0", "as above"},
+	{"JOIN session_clients ON session_clients.session_id = sessions.id WHERE", "as above"},
 	{"SELECT count(*) FROM assertions", "a test counts"}, {"SELECT count(*) FROM events", "a test counts"},
 	{"SELECT count(*) FROM flows", "a test counts"}, {"SELECT count(*) FROM grants", "a test counts"},
 	{"SELECT count(*) FROM logouts", "a test counts"}, {"SELECT count(*) FROM mfa_accounts", "a test counts"},

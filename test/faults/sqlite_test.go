@@ -100,7 +100,7 @@ func TestTwoServersOverOneFile(t *testing.T) {
 	site := visit(t, h)
 	l := newLoad(t, site, users)
 	l.await("enough", func(done, _ map[string]int) bool {
-		return done["code"] >= times(30, 600) && done["refresh"] >= times(200, 5000) && done["revoke"] >= 5
+		return done["code"] >= times(30, 300) && done["refresh"] >= times(200, 2000) && done["revoke"] >= 5
 	})
 	l.Stop()
 	report(t, "requests", b.Sent())
