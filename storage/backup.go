@@ -43,12 +43,12 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 
 // copyTo writes a copy of d to a private file in dir, looks whether it is sound,
 // and returns its name.
-func copyTo(ctx context.Context, d *DB, dir string) (path string, err error) {
+func copyTo(ctx context.Context, d *DB, dir string) (_ string, err error) {
 	f, err := os.CreateTemp(dir, ".idp-*.part") // with mode 0600
 	if err != nil {
 		return "", err
 	}
-	path = f.Name()
+	path := f.Name()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(path))
@@ -57,9 +57,12 @@ func copyTo(ctx context.Context, d *DB, dir string) (path string, err error) {
 	if err := f.Close(); err != nil {
 		return "", err
 	}
-	// Into a file that is empty it may. https://www.sqlite.org/lang_vacuum.html
-	if err := d.reader.WithContext(ctx).Exec("VACUUM INTO ?", path).Error; err != nil {
+	pool, err := d.reader.DB()
+	if err != nil {
 		return "", err
+	}
+	if err := sqlite.CopyTo(ctx, pool, path); err != nil {
+		return "", onSQLite.passes(err)
 	}
 	return path, sound(ctx, path)
 }

@@ -140,7 +140,7 @@ func TestSlowClientsDoNotHarmTheOthers(t *testing.T) {
 	if _, away := l.count(); away[""] > 0 {
 		t.Errorf("%d were told to come again", away[""])
 	}
-	if memory > 300 {
+	if memory > 512 {
 		t.Errorf("%d MiB for %d slow clients", memory, clients)
 	}
 	l.audit()

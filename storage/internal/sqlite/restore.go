@@ -13,6 +13,22 @@ import (
 // transaction: whoever else has it open sees all of it or nothing, and so does
 // who comes after a crash. https://www.sqlite.org/backup.html
 func Overwrite(ctx context.Context, pool *sql.DB, src string) error {
+	return whole(ctx, pool, func(c copier) (*driver.Backup, error) { return c.NewRestore(src) })
+}
+
+// CopyTo writes the database of pool, as it is at one moment, to the file dst,
+// which is empty.
+func CopyTo(ctx context.Context, pool *sql.DB, dst string) error {
+	return whole(ctx, pool, func(c copier) (*driver.Backup, error) { return c.NewBackup(dst) })
+}
+
+// A copier is what the driver's connections can do, too.
+type copier interface {
+	NewBackup(dst string) (*driver.Backup, error)
+	NewRestore(src string) (*driver.Backup, error)
+}
+
+func whole(ctx context.Context, pool *sql.DB, begin func(copier) (*driver.Backup, error)) error {
 	c, err := pool.Conn(ctx)
 	if err != nil {
 		return err
@@ -23,13 +39,11 @@ func Overwrite(ctx context.Context, pool *sql.DB, src string) error {
 		if !ok {
 			return fmt.Errorf("sqlite: %T is no connection of ours", of)
 		}
-		into, ok := own.connection.(interface {
-			NewRestore(string) (*driver.Backup, error)
-		})
+		able, ok := own.connection.(copier)
 		if !ok {
-			return errors.New("sqlite: the driver restores nothing")
+			return errors.New("sqlite: the driver copies nothing")
 		}
-		b, err := into.NewRestore(src)
+		b, err := begin(able)
 		if err != nil {
 			return err
 		}
