@@ -97,8 +97,11 @@ func sound(ctx context.Context, path string) (err error) {
 
 // openFile opens a file for reading alone.
 func openFile(path string) (*DB, error) {
+	path, err := filepath.Abs(path) // a URI has no relative ones
+	if err != nil {
+		return nil, err
+	}
 	d := &DB{engine: onSQLite}
-	var err error
 	d.reader, err = d.gormOver(dialSQLite(path, nil, "query_only(1)"))
 	d.writer = d.reader
 	return d, err
