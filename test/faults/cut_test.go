@@ -270,12 +270,14 @@ type deed struct {
 	after func(late bool, first, second error)
 }
 
-// deeds are all that write on the way in and behind it. Each call makes one that
-// is ready to be done.
-var deeds = []struct {
+// A named deed. Each call makes one that is ready to be done.
+type named struct {
 	name  string
 	ready func(p *parlour) deed
-}{
+}
+
+// deeds are all that write on the way in and behind it.
+var deeds = []named{
 	{"begin", func(p *parlour) deed {
 		w := p.person(true)
 		return deed{func() (err error) {

@@ -3,12 +3,14 @@ package faults
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
 )
@@ -25,8 +27,38 @@ func TestTheDiskIsFull(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	filler := filepath.Join(dir, "filler")
+	full(t, filepath.Join(dir, "idp.db"), func(*fleet.Replica) { fill(t, filler) }, func(*fleet.Replica) {
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// The server may write no more where its files are to grow beyond a few pages, as
+// under a quota (setrlimit(2), RLIMIT_FSIZE): an error that is not that of a full
+// disk, and passes as that does.
+func TestTheFilesMayNotGrow(t *testing.T) {
+	t.Parallel()
+	bounds := func(size uint64) func(*fleet.Replica) {
+		return func(r *fleet.Replica) {
+			most := syscall.Rlimit{Cur: size, Max: math.MaxUint64}
+			if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(r.Pid()), rlimitFileSize,
+				uintptr(unsafe.Pointer(&most)), 0, 0, 0); errno != 0 {
+				t.Fatal(errno)
+			}
+		}
+	}
+	full(t, filepath.Join(t.TempDir(), "idp.db"), bounds(8<<10), bounds(math.MaxUint64))
+}
+
+const rlimitFileSize = 1 // RLIMIT_FSIZE
+
+// full has a server over file go on while there is no room for what it writes, as
+// shut makes it, and when there is again, as widen makes it.
+func full(t *testing.T, file string, shut, widen func(*fleet.Replica)) {
 	users := times(150, 1500)
-	h := open(t, fleet.Plan{Database: "sqlite", File: filepath.Join(dir, "idp.db"), Users: users})
+	h := open(t, fleet.Plan{Database: "sqlite", File: file, Users: users})
 	r := start(t, h, 1)[0]
 	l := newLoad(t, visit(t, h), users)
 	l.await("the first families", func(done, _ map[string]int) bool { return done["code"] >= 5 })
@@ -35,15 +67,12 @@ func TestTheDiskIsFull(t *testing.T) {
 	var took []time.Duration
 	for range fills {
 		done, before := l.count()
-		filler := filepath.Join(dir, "filler")
-		fill(t, filler)
+		shut(r)
 		l.await("some to be told that there is no room, and others to read", func(now, away map[string]int) bool {
-			fill(t, filler) // what the log of SQLite gave back
+			shut(r) // what the log of SQLite gave back
 			return away[""] >= before[""]+20 && now["userinfo"] >= done["userinfo"]+20 && now["introspect"] >= done["introspect"]+20
 		})
-		if err := os.Remove(filler); err != nil {
-			t.Fatal(err)
-		}
+		widen(r)
 		took = append(took, recovers(t, l))
 		done, _ = l.count()
 		l.await("more to sign in", func(now, _ map[string]int) bool {
@@ -56,9 +85,9 @@ func TestTheDiskIsFull(t *testing.T) {
 		t.Errorf("the server has ended:\n%s", r.Log())
 	default:
 	}
-	report(t, "fills", fills, "until people could sign in again, at most", slices.Max(took))
+	report(t, "times full", fills, "until people could sign in again, at most", slices.Max(took))
 	l.audit()
-	sound(t, filepath.Join(dir, "idp.db"))
+	sound(t, file)
 }
 
 // fill writes to path until there is no room.

@@ -28,9 +28,10 @@ type load struct {
 	all  sync.WaitGroup
 
 	mu       sync.Mutex
-	done     map[string]int // what was answered well
-	away     map[string]int // what was answered with a clean 503
-	worst    time.Duration  // the longest answer
+	done     map[string]int  // what was answered well
+	away     map[string]int  // what was answered with a clean 503
+	worst    time.Duration   // the longest answer
+	took     []time.Duration // each answer since the last lap
 	wrong    []string
 	anew     int // sign-ins begun anew because the app's code was lost
 	families []*family
@@ -115,6 +116,24 @@ func (l *load) count() (done, away map[string]int) {
 	return done, away
 }
 
+// lap returns how long answers took since the last lap: the one in the middle,
+// the longest but for one of a hundred, and the longest.
+func (l *load) lap() []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	took := l.took
+	l.took = nil
+	slices.Sort(took)
+	if len(took) == 0 {
+		return nil
+	}
+	var all []time.Duration
+	for _, at := range []int{len(took) / 2, len(took) * 99 / 100, len(took) - 1} {
+		all = append(all, took[at].Round(time.Millisecond))
+	}
+	return all
+}
+
 // await polls until enough is true of what count returns.
 func (l *load) await(what string, enough func(done, away map[string]int) bool) {
 	l.t.Helper()
@@ -150,6 +169,7 @@ func (l *load) ask(what string, do func(ctx context.Context) error) (away bool, 
 		cancel()
 		l.mu.Lock()
 		l.worst = max(l.worst, took)
+		l.took = append(l.took, took)
 		if err == nil {
 			l.done[what]++
 		} else if status(err) == 503 || l.killed(err) {
