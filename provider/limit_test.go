@@ -15,14 +15,17 @@ type shared struct {
 	asked int
 }
 
-func (s *shared) charge(_ context.Context, key Hash, since time.Time, cost time.Duration) (time.Time, error) {
+func (s *shared) charge(_ context.Context, key Hash, since time.Time, cost, most time.Duration) (time.Time, error) {
 	s.asked++
 	until := s.until[key]
 	if since.After(until) {
 		until = since
 	}
-	s.until[key] = until.Add(cost)
-	return s.until[key], nil
+	if until = until.Add(cost); until.After(since.Add(most)) {
+		until = since.Add(most)
+	}
+	s.until[key] = until
+	return until, nil
 }
 
 func (s *shared) limiter(requests int) *limiter {
@@ -103,4 +106,39 @@ func BenchmarkLimit(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A clock that was an hour ahead, ours or a replica's, keeps nobody waiting for
+// an hour, but for minutes where a limit is by the minute; then it holds as ever.
+func TestAClockThatWasAheadKeepsNobodyWaitingForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{until: map[Hash]time.Time{}}
+		l := s.limiter(100)
+		ahead := time.Now().Add(time.Hour)
+		l.keys[address(1)] = count{until: ahead}
+		for i := range 2 {
+			s.until[l.hash(address(i+1))] = ahead
+			waited := time.Duration(0)
+			for range 200 {
+				var full *throttled
+				if errors.As(l.take(t.Context(), address(i+1)), &full) {
+					waited += full.wait
+					time.Sleep(full.wait)
+				}
+			}
+			if waited == 0 || waited > 5*time.Minute {
+				t.Errorf("200 requests waited for %v", waited)
+			}
+			time.Sleep(2 * time.Minute)
+			n := 0
+			for range 300 {
+				if l.take(t.Context(), address(i+1)) == nil {
+					n++
+				}
+			}
+			if n != 100 {
+				t.Errorf("%d passed, want 100", n)
+			}
+		}
+	})
 }

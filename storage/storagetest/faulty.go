@@ -243,8 +243,8 @@ func (f *FaultyStore) RevokeGrant(ctx context.Context, id string, now time.Time)
 }
 
 // Charge does so.
-func (f *FaultyStore) Charge(ctx context.Context, key provider.Hash, since time.Time, cost time.Duration) (time.Time, error) {
-	return call(f, "Charge", func() (time.Time, error) { return f.s.Charge(ctx, key, since, cost) })
+func (f *FaultyStore) Charge(ctx context.Context, key provider.Hash, since time.Time, cost, most time.Duration) (time.Time, error) {
+	return call(f, "Charge", func() (time.Time, error) { return f.s.Charge(ctx, key, since, cost, most) })
 }
 
 // SpendAssertion does so.
