@@ -1,10 +1,12 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +16,6 @@ import (
 // ClockEnv names the file in which a replica of BuildWithClock finds by how many
 // seconds its clock is ahead.
 const ClockEnv = "SALLYPORT_TEST_CLOCK"
-
-// told are the packages that such a replica tells the time: what it decides by.
-var told = []string{"github.com/sallyport-id/sallyport/", "github.com/ory/fosite"}
 
 // clock is the time of such a replica, without a monotonic part, so that it steps
 // with the file.
@@ -56,57 +55,58 @@ func BuildWithClock(ctx context.Context) (binary string, clean func(), err error
 	return binary, clean, nil
 }
 
+const (
+	ours   = "github.com/sallyport-id/sallyport"
+	engine = "github.com/ory/fosite"
+)
+
 func buildWithClock(ctx context.Context, dir string) (string, error) {
-	const idp = "github.com/sallyport-id/sallyport/cmd/idp"
-	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,Module", idp)
-	out, err := cmd.Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,Module", ours+"/cmd/idp").Output()
 	if err != nil {
 		return "", fmt.Errorf("listing: %w", err)
 	}
-	replace := map[string]string{}
+	// Of ours the compiler is given other files; of fosite another module.
+	overlay := map[string]string{}
+	root, module := "", filepath.Join(dir, "fosite")
 	n := 0
-	put := func(path, text string) error {
-		n++
-		file := filepath.Join(dir, fmt.Sprintf("%d.go", n))
-		replace[path] = file
-		return os.WriteFile(file, []byte(text), 0o600)
-	}
-	root := ""
-	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
 		var p struct {
 			ImportPath, Dir string
 			GoFiles         []string
-			Module          *struct{ Dir string }
+			Module          *struct{ Path, Dir string }
 		}
 		if err := d.Decode(&p); err != nil {
 			return "", err
 		}
-		if p.ImportPath == idp {
-			root = p.Module.Dir
+		if p.Module == nil || p.Module.Path != ours && p.Module.Path != engine {
+			continue
 		}
-		tells := false
-		for _, prefix := range told {
-			tells = tells || strings.HasPrefix(p.ImportPath, prefix)
+		if p.Module.Path == ours {
+			root = p.Module.Dir
+		} else if err := os.CopyFS(module, os.DirFS(p.Module.Dir)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
 		}
 		for _, name := range p.GoFiles {
-			if !tells {
-				continue
-			}
 			path := filepath.Join(p.Dir, name)
 			b, err := os.ReadFile(path)
 			if err != nil {
 				return "", err
 			}
-			if !strings.Contains(string(b), "import (\n") {
-				continue // a comment, at most
-			}
-			text := strings.NewReplacer("time.Now(", "testclock.Now(", "time.Since(", "testclock.Since(", "time.Until(", "testclock.Until(").Replace(string(b))
-			if text == string(b) {
+			text, told := toldTheTime(string(b))
+			if !told {
 				continue
 			}
-			before, after, _ := strings.Cut(text, "import (\n")
-			text = before + "import (\n\ttestclock \"github.com/sallyport-id/sallyport/testclock\"\n" + after + "\nvar _ time.Duration\n"
-			if err := put(path, text); err != nil {
+			n++
+			file := filepath.Join(dir, fmt.Sprintf("%d.go", n))
+			if p.Module.Path == ours {
+				overlay[path] = file
+			} else {
+				file = filepath.Join(module, strings.TrimPrefix(path, p.Module.Dir))
+				if err := os.Remove(file); err != nil { // it may not be written to
+					return "", err
+				}
+			}
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				return "", err
 			}
 		}
@@ -114,20 +114,43 @@ func buildWithClock(ctx context.Context, dir string) (string, error) {
 	if n == 0 || root == "" {
 		return "", errors.New("nothing asks for the time")
 	}
-	if err := put(filepath.Join(root, "testclock", "clock.go"), clock); err != nil {
-		return "", err
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	overlay[filepath.Join(root, "testclock", "clock.go")] = filepath.Join(dir, "clock.go")
+	listed, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+	modules, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
 		return "", err
 	}
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	for name, text := range map[string]string{
+		"clock.go": clock, "overlay.json": string(listed), "go.sum": string(sums),
+		"go.mod": string(modules) + "\nreplace " + engine + " => " + module + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
 	binary := filepath.Join(dir, "idp")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", file, "-o", binary, idp).CombinedOutput(); err != nil {
+	build := exec.CommandContext(ctx, "go", "build", "-modfile", filepath.Join(dir, "go.mod"), "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ours+"/cmd/idp")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building: %w\n%s", err, out)
 	}
 	return binary, nil
+}
+
+// toldTheTime returns a file of Go that asks package testclock for the time, and
+// whether it asks at all.
+func toldTheTime(text string) (string, bool) {
+	told := strings.NewReplacer("time.Now(", "testclock.Now(", "time.Since(", "testclock.Since(", "time.Until(", "testclock.Until(").Replace(text)
+	told = strings.Replace(told, "\nimport \"time\"\n", "\nimport (\n\t\"time\"\n)\n", 1)
+	before, after, ok := strings.Cut(told, "import (\n")
+	if !strings.Contains(told, "testclock.") || !ok { // in a comment, at most
+		return text, false
+	}
+	return before + "import (\n\ttestclock \"" + ours + "/testclock\"\n" + after + "\nvar (\n\t_ time.Duration\n\t_ = testclock.Now\n)\n", true
 }
