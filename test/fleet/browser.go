@@ -30,6 +30,21 @@ func (s Site) Browser() (*Browser, error) {
 	return &Browser{&http.Client{Jar: jar, Transport: s.Transport, CheckRedirect: stay}, s.Issuer}, nil
 }
 
+// Twin returns another browser that has the cookies that b has now, for ever: as
+// whoever has stolen them.
+func (b *Browser) Twin() (*Browser, error) {
+	twin, err := Site{b.issuer, b.client.Transport}.Browser()
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(b.issuer + "/")
+	if err != nil {
+		return nil, err
+	}
+	twin.client.Jar.SetCookies(u, b.client.Jar.Cookies(u))
+	return twin, nil
+}
+
 // A Page is what a browser shows.
 type Page struct {
 	URL  *url.URL
