@@ -34,9 +34,14 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if err := flush(part); err != nil {
 		return fmt.Errorf("storage: back up: %w", err)
 	}
-	// A link, since a rename would replace what came there meanwhile.
-	if err := os.Link(part, path); err != nil {
+	// A link, since a rename would replace what came there meanwhile. Not every
+	// file system has them.
+	if err := os.Link(part, path); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("storage: back up: %w", err)
+	} else if err != nil {
+		if err := os.Rename(part, path); err != nil {
+			return fmt.Errorf("storage: back up: %w", err)
+		}
 	}
 	return flush(filepath.Dir(path))
 }
@@ -64,7 +69,28 @@ func copyTo(ctx context.Context, d *DB, dir string) (_ string, err error) {
 	if err := sqlite.CopyTo(ctx, pool, path); err != nil {
 		return "", onSQLite.passes(err)
 	}
+	if err := oneFile(ctx, path); err != nil {
+		return "", err
+	}
 	return path, sound(ctx, path)
+}
+
+// oneFile makes of a copy a database that is read without writing beside it, from
+// a disk on which nothing can be written.
+func oneFile(ctx context.Context, path string) (err error) {
+	d, err := openFile(path, "journal_mode(delete)")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	var mode string
+	if err := d.reader.WithContext(ctx).Raw("PRAGMA journal_mode").Row().Scan(&mode); err != nil {
+		return onSQLite.passes(err)
+	}
+	if mode != "delete" {
+		return fmt.Errorf("%s cannot be read alone: its journal is %s", path, mode)
+	}
+	return nil
 }
 
 // sound returns an error unless the file is a whole database with our schema in it, of
@@ -73,7 +99,7 @@ func sound(ctx context.Context, path string) (err error) {
 	if _, err := os.Stat(path); err != nil {
 		return err
 	}
-	d, err := openFile(path)
+	d, err := openFile(path, "query_only(1)")
 	if err != nil {
 		return err
 	}
@@ -95,14 +121,14 @@ func sound(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-// openFile opens a file for reading alone.
-func openFile(path string) (*DB, error) {
+// openFile opens a file, with what is to be set.
+func openFile(path string, pragmas ...string) (*DB, error) {
 	path, err := filepath.Abs(path) // a URI has no relative ones
 	if err != nil {
 		return nil, err
 	}
 	d := &DB{engine: onSQLite}
-	d.reader, err = d.gormOver(dialSQLite(path, nil, "query_only(1)"))
+	d.reader, err = d.gormOver(dialSQLite(path, nil, pragmas...))
 	d.writer = d.reader
 	return d, err
 }
@@ -133,7 +159,7 @@ func Copy(ctx context.Context, from, path string) (_ *Restored, err error) {
 	if err := sound(ctx, from); err != nil {
 		return nil, fmt.Errorf("storage: restore: %w", err)
 	}
-	source, err := openFile(from)
+	source, err := openFile(from, "query_only(1)")
 	if err != nil {
 		return nil, fmt.Errorf("storage: restore: %w", err)
 	}
