@@ -24,6 +24,7 @@ type Balancer struct {
 
 	server *httptest.Server
 	next   atomic.Uint64
+	flight sync.RWMutex // held for reading while a replica has a request
 	mu     sync.Mutex
 	to     []*url.URL
 	sent   map[string]int
@@ -60,8 +61,11 @@ func NewBalancer() *Balancer {
 // Close ends the balancer.
 func (b *Balancer) Close() { b.server.CloseClientConnections(); b.server.Close() }
 
-// Set says which replicas there are from now on.
+// Set says which replicas there are from now on. Those that are left out have
+// no request any more when it returns, and may be stopped.
 func (b *Balancer) Set(replicas ...*Replica) {
+	b.flight.Lock()
+	defer b.flight.Unlock()
 	var to []*url.URL
 	for _, r := range replicas {
 		u, err := url.Parse(r.URL)
@@ -106,6 +110,8 @@ type tries struct {
 
 // RoundTrip sends r to the first replica that takes it.
 func (t *tries) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.flight.RLock()
+	defer t.flight.RUnlock()
 	for _, u := range t.order() {
 		q := r.Clone(r.Context())
 		q.URL.Host = u.Host
