@@ -52,12 +52,17 @@ answer.`,
 // hashed at once.
 var cores = runtime.GOMAXPROCS(0)
 
-// shareCores lets Go run twice as many goroutines at once as there are cores.
+// shareCores lets Go run twice as many goroutines at once as there are cores,
+// unless the environment says otherwise (GOMAXPROCS).
 // With as many as cores, each password that is hashed would keep one of them to
 // itself for up to 10 ms at a time (Go's preemption), and all other requests
 // would wait for that. So they are the kernel's to share out, which lets those
 // go first who have slept.
-func shareCores() { runtime.GOMAXPROCS(2 * cores) }
+func shareCores() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * cores)
+	}
+}
 
 // tuneGC collects garbage when four times of what lives has gathered, and before
 // there are 256 MiB and 64 for each core, unless the environment says otherwise
