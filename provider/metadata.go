@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -121,8 +122,11 @@ func (p *Provider) discovery(*request) (answer, error) {
 	return answer{json: p.meta, cache: "public, max-age=300"}, nil
 }
 
-// jwks publishes the keys. Verifiers may keep them for less time than a new
-// key is published before it signs.
+// keepKeys is for how long at most verifiers may keep the published keys.
+const keepKeys = 5 * time.Minute
+
+// jwks publishes the keys. Verifiers may keep them for no longer than a new key
+// is published before it signs.
 func (p *Provider) jwks(r *request) (answer, error) {
 	keys, err := p.config.Keys.Published(r.Context())
 	if err != nil {
@@ -146,7 +150,11 @@ func (p *Provider) jwks(r *request) (answer, error) {
 		text = &keySetText{ids, b}
 		p.keySet.Store(text)
 	}
-	return answer{data: text.json, kind: "application/jwk-set+json", cache: "public, max-age=300"}, nil
+	keep := keepKeys
+	if ahead := p.config.KeysAhead; ahead > 0 {
+		keep = min(keep, ahead)
+	}
+	return answer{data: text.json, kind: "application/jwk-set+json", cache: fmt.Sprintf("public, max-age=%d", keep/time.Second)}, nil
 }
 
 // A keySetText is the JSON of published keys.

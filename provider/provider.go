@@ -36,6 +36,13 @@ type Config struct {
 	Attempts  Attempts  // bounds password guessing; required
 	Keys      Keys      // required
 
+	// KeysAhead is how long Keys.Published has a key, whichever replica is asked,
+	// before that key signs by schedule. Verifiers are told to keep what is
+	// published for that long, at most 5 minutes: one that looks no earlier, not
+	// even for a kid that it does not know, then has every key in time. In package
+	// storage it is Keys.Ahead. Zero: 5 minutes or more. Whole seconds count.
+	KeysAhead time.Duration
+
 	// Secrets make and verify refresh tokens, opaque access tokens and the
 	// cookie that binds a browser to its flows: at least one, of at least 32
 	// random bytes. The first makes; put a new one in front to rotate.
@@ -242,6 +249,8 @@ func (c Config) check() error {
 		return missing("Attempts")
 	case c.Keys == nil:
 		return missing("Keys")
+	case c.KeysAhead < 0:
+		return fmt.Errorf("%w: KeysAhead must not be negative", ErrConfig)
 	case c.Lifetimes.Code > time.Minute:
 		return fmt.Errorf("%w: Lifetimes.Code must be at most a minute", ErrConfig)
 	case c.Lifetimes.Pushed != 0 && (c.Lifetimes.Pushed < time.Second || c.Lifetimes.Pushed > 10*time.Minute):

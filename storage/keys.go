@@ -84,6 +84,13 @@ func (d *DB) Keys(sealer *mfa.Sealer, c KeysConfig) *Keys {
 // Refresh, and as much again for clocks that differ and a commit that took long.
 func (c KeysConfig) settle() time.Duration { return 2 * c.Refresh }
 
+// Ahead returns for how long every server has published a key before the schedule
+// has it sign, at least; see provider.Config.KeysAhead. A Rotate by hand need not
+// wait for as long.
+func (k *Keys) Ahead() time.Duration {
+	return max(time.Second, max(k.config.Overlap, k.config.settle())-k.config.settle())
+}
+
 // Signing returns the current key for alg. Unless what is known is older than
 // Refresh, it asks nobody.
 func (k *Keys) Signing(ctx context.Context, alg string) (provider.SigningKey, error) {

@@ -107,3 +107,30 @@ func TestTheScheduleWaitsUntilTheNextKeyIsKnown(t *testing.T) {
 		})
 	}
 }
+
+// TK-4: what was fetched from a server that had just not heard of a new key may be
+// kept for as long as Ahead says.
+func TestEveryServerHasPublishedAKeyAheadOfTheSchedule(t *testing.T) {
+	withReplicas(t, func(t *testing.T, _ *storage.DB, a, b *storage.Keys) {
+		at := time.Now()
+		rotate := func() {
+			t.Helper()
+			if err := a.RotateIfDueAt(t.Context(), at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rotate()
+		at = at.Add(brisk.Period)
+		publishedIDs(t, b, at.Add(-time.Millisecond)) // and now it does not look for a while
+		rotate()
+		at = at.Add(max(brisk.Period, brisk.Overlap))
+		published := publishedIDs(t, b, at.Add(-a.Ahead()))
+		rotate()
+		if signs := signing(t, a, "ES256", at).ID; !slices.Contains(published, signs) {
+			t.Errorf("%s signs and was not published %v before", signs, a.Ahead())
+		}
+		if a.Ahead() < brisk.Overlap-settled || a.Ahead() > brisk.Overlap-brisk.Refresh {
+			t.Errorf("ahead by %v, with an overlap of %v", a.Ahead(), brisk.Overlap)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -94,6 +95,20 @@ func TestWhatTheMetadataNameAnswers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TK-4: verifiers keep the keys for no longer than the next is published ahead.
+func TestTheKeySetIsKeptForNoLongerThanKeysAreAhead(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{
+		0: "public, max-age=300", time.Hour: "public, max-age=300", 2500 * time.Millisecond: "public, max-age=2",
+	} {
+		story(t, func(t *testing.T, dsn string) {
+			s := newStage(t, dsn, plan{provider: func(c *provider.Config) { c.KeysAhead = ahead }})
+			if got := ask(t, s, get(t, "/jwks.json")).header.Get("Cache-Control"); got != want {
+				t.Errorf("ahead by %v: %q, want %q", ahead, got, want)
+			}
+		})
+	}
 }
 
 // TK-4: every published key, its public half, and nothing more.

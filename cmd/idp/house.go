@@ -198,7 +198,7 @@ func (h *house) provider(ctx context.Context, address func(*http.Request) string
 	}
 	l := h.config.Lifetimes
 	return provider.New(provider.Config{
-		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys,
+		Issuer: h.config.Issuer, Directory: h.users, Store: h.db, Factor: h.factors, Attempts: h.attempts, Keys: h.keys, KeysAhead: h.keys.Ahead(),
 		Secrets: secrets, SubjectKey: subjectKey, Ladder: h.config.Ladder(), Floor: h.config.Floor, ScopeFloors: scopes,
 		ResourceFloors: resources, DetailsTypes: details,
 		Lifetimes: provider.Lifetimes{

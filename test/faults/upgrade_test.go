@@ -17,8 +17,9 @@ import (
 	"github.com/sallyport-id/sallyport/test/pg"
 )
 
-// nextVersion builds idp as it might be one version on: with one more step of the
-// schema, of the kinds that ours may be of.
+// nextVersion builds idp as it might be one version on: with a further step of the
+// schema, of the kinds that ours may be of, and one that only the lock keeps from
+// being made twice.
 func nextVersion(t *testing.T) (path string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -29,17 +30,22 @@ func nextVersion(t *testing.T) (path string) {
 		"sqlite": "CREATE TABLE next (id TEXT NOT NULL PRIMARY KEY) STRICT;",
 	}
 	replace := map[string]string{}
-	for name, step := range steps {
-		file := filepath.Join(dir, name+".sql")
+	put := func(name, as, step string) {
+		t.Helper()
+		file := filepath.Join(dir, name+as)
 		if err := os.WriteFile(file, []byte("-- +goose Up\n\n"+step+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		into, err := filepath.Abs(filepath.Join("..", "..", "storage", "migrations", name, "00999_next.sql"))
+		into, err := filepath.Abs(filepath.Join("..", "..", "storage", "migrations", name, as))
 		if err != nil {
 			t.Fatal(err)
 		}
 		replace[into] = file
 	}
+	for name, step := range steps {
+		put(name, "00999_next.sql", step)
+	}
+	put("postgres", "01000_row.sql", "INSERT INTO next SELECT md5(random()::text) FROM pg_sleep(0.3);")
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +138,7 @@ func TestARollingUpgrade(t *testing.T) {
 		h.Binary = next
 		upAtOnce(t, h, 4)
 		made := steps(t, h.DSN)
-		if len(made) != before+1 || made[999] != 1 {
+		if len(made) != before+2 || made[999] != 1 || made[1000] != 1 {
 			t.Errorf("steps of the schema: %v", made)
 		}
 		more("the old version to go on")
