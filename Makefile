@@ -36,7 +36,7 @@ lint:
 unit:
 	$(GO) run ./test/pg/withpg -unsafe -- $(GO) test -race -vet=off -timeout 30m $$($(GO) list ./... | grep -v /test/faults)
 	$(GO) run ./test/pg/withpg -unsafe -- $(GO) test -vet=off -timeout 15m -run 'TestOfEach|TestInAGraceAll|TestOneOfFiftyFlows|TestOneOfFiftyUses' ./test/
-	$(GO) run ./test/pg/withpg -- $(GO) test -race -vet=off -timeout 15m ./test/faults
+	$(GO) run ./test/pg/withpg -- $(GO) test -race -vet=off -timeout 15m -parallel 4 ./test/faults
 
 fuzz:
 	@.ci/fuzz $(FUZZTIME)

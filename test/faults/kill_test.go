@@ -190,7 +190,13 @@ func TestAReplicaKilledAtEachWriteOfALogin(t *testing.T) {
 			for _, moment := range []fleet.Moment{fleet.Write, fleet.Commit, fleet.Committed} {
 				for n := 1; ; n++ {
 					w, stage := s.ready(p)
-					wire.Arm(n, moment, func() { victim.Kill() })
+					killed := make(chan struct{})
+					wire.Arm(n, moment, func() {
+						defer close(killed)
+						if err := victim.Kill(); err != nil {
+							t.Error(err)
+						}
+					})
 					way.to.Store(towards)
 					err := stage.do()
 					way.to.Store(nil)
@@ -201,6 +207,7 @@ func TestAReplicaKilledAtEachWriteOfALogin(t *testing.T) {
 						}
 						break
 					}
+					<-killed
 					kills[moment]++
 					at[s.name]++
 					if err == nil || status(err) != 0 {
