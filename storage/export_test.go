@@ -33,9 +33,24 @@ func Rows() []any {
 	return []any{
 		&clientRow{}, &flowRow{}, &pushedRow{}, &sessionRow{}, &consentRow{}, &grantRow{}, &eventRow{},
 		&accountRow{}, &recoveryRow{}, &missesRow{}, &userRow{}, &keyRow{}, &subjectKeyRow{},
-		&sessionClientRow{}, &logoutRow{}, &rateRow{},
+		&sessionClientRow{}, &logoutRow{}, &rateRow{}, &assertionRow{}, &epochRow{},
 	}
 }
+
+// Rows of tables that the package names in its statements alone.
+type (
+	assertionRow struct {
+		Key     []byte `gorm:"primaryKey"`
+		Expires micros
+	}
+	epochRow struct {
+		ID     int
+		Bumped micros
+	}
+)
+
+func (assertionRow) TableName() string { return "assertions" }
+func (epochRow) TableName() string     { return "epoch" }
 
 // Keep is how long events are kept.
 func Keep(d *DB) time.Duration { return d.keep }
