@@ -119,7 +119,7 @@ type limiter struct {
 	cost   time.Duration // of one request
 	slice  int           // how many are counted here before the store is told
 	most   int           // keys
-	charge func(ctx context.Context, key Hash, since time.Time, cost, most time.Duration) (time.Time, error)
+	charge func(ctx context.Context, key Hash, since time.Time, cost time.Duration, latest time.Time) (time.Time, error)
 
 	mu    sync.Mutex
 	keys  map[limited]count
@@ -158,7 +158,7 @@ func (l *limiter) take(ctx context.Context, key limited) error {
 	if err != nil || told == 0 {
 		return err
 	}
-	until, err := l.charge(ctx, l.hash(key), c.since, time.Duration(told)*l.cost, 2*l.per)
+	until, err := l.charge(ctx, l.hash(key), c.since, time.Duration(told)*l.cost, time.Now().Add(2*l.per))
 	if err != nil {
 		l.adjust(key, func(c *count) { c.untold += told - 1 }) // it was not taken
 		return fmt.Errorf("%w: counting against the limit %s: %w", errUnavailable, l.name, err)

@@ -15,14 +15,14 @@ type shared struct {
 	asked int
 }
 
-func (s *shared) charge(_ context.Context, key Hash, since time.Time, cost, most time.Duration) (time.Time, error) {
+func (s *shared) charge(_ context.Context, key Hash, since time.Time, cost time.Duration, latest time.Time) (time.Time, error) {
 	s.asked++
 	until := s.until[key]
 	if since.After(until) {
 		until = since
 	}
-	if until = until.Add(cost); until.After(since.Add(most)) {
-		until = since.Add(most)
+	if until = until.Add(cost); until.After(latest) {
+		until = latest
 	}
 	s.until[key] = until
 	return until, nil
@@ -139,6 +139,34 @@ func TestAClockThatWasAheadKeepsNobodyWaitingForLong(t *testing.T) {
 			if n != 100 {
 				t.Errorf("%d passed, want 100", n)
 			}
+		}
+	})
+}
+
+// One request that a replica has told nobody of, long ago, empties no bucket that
+// others have filled since.
+func TestAnOldCountEmptiesNoBucket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shared{until: map[Hash]time.Time{}}
+		passes := func(l *limiter, times int) (n int) {
+			for range times {
+				if l.take(t.Context(), address(1)) == nil {
+					n++
+				}
+			}
+			return n
+		}
+		a, b, c := s.limiter(100), s.limiter(100), s.limiter(100)
+		passes(a, 1)
+		time.Sleep(10 * time.Minute)
+		if got := passes(b, 300); got != 100 {
+			t.Errorf("%d passed at the second, want 100", got)
+		}
+		if got := passes(a, 300); got > 5 {
+			t.Errorf("%d more passed at the first, want at most 5", got)
+		}
+		if got := passes(c, 300); got > 5 {
+			t.Errorf("%d more passed at the third, want at most 5", got)
 		}
 	})
 }

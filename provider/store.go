@@ -145,10 +145,10 @@ type Store interface {
 
 	// Charge adds cost to what is counted under key, and returns until when all
 	// of it takes up room: the later of since and what it returned last, plus
-	// cost, but no later than most after since. Of concurrent calls none is lost.
+	// cost, but no later than latest. Of concurrent calls none is lost.
 	// It may be forgotten once that time has passed. It is never called in a
 	// transaction.
-	Charge(ctx context.Context, key Hash, since time.Time, cost, most time.Duration) (time.Time, error)
+	Charge(ctx context.Context, key Hash, since time.Time, cost time.Duration, latest time.Time) (time.Time, error)
 
 	// Record writes e to the audit trail. In a transaction it is written if
 	// and only if the rest is.

@@ -19,17 +19,20 @@ func (rateRow) TableName() string { return "rates" }
 // Charge adds cost to what is counted under key, as of the time since, and
 // returns until when all of it together takes up room. It is one statement: of
 // concurrent calls none is lost.
-func (d *DB) Charge(ctx context.Context, key provider.Hash, since time.Time, cost, most time.Duration) (time.Time, error) {
-	earliest, latest := "min", "max"
+func (d *DB) Charge(ctx context.Context, key provider.Hash, since time.Time, cost time.Duration, latest time.Time) (time.Time, error) {
+	least, most := "min", "max"
 	if d.engine == onPostgres {
-		earliest, latest = "LEAST", "GREATEST"
+		least, most = "LEAST", "GREATEST"
+	}
+	first := since.Add(cost)
+	if first.After(latest) {
+		first = latest
 	}
 	// The key does not come first: gorm would take it for a list.
 	var row rateRow
 	err := d.write(ctx).Raw("INSERT INTO rates (until, key) VALUES (@first, @key) ON CONFLICT (key) DO UPDATE SET until = "+
-		earliest+"("+latest+"(rates.until, @since) + @cost, @most) RETURNING key, until", map[string]any{
-		"key": key[:], "first": stamp(since.Add(min(cost, most))), "since": stamp(since), "cost": cost.Microseconds(),
-		"most": stamp(since.Add(most)),
+		least+"("+most+"(rates.until, @since) + @cost, @latest) RETURNING key, until", map[string]any{
+		"key": key[:], "first": stamp(first), "since": stamp(since), "cost": cost.Microseconds(), "latest": stamp(latest),
 	}).Scan(&row).Error
 	if err != nil {
 		return time.Time{}, fmt.Errorf("storage: charge: %w", d.engine.passes(err))

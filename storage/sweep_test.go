@@ -204,7 +204,7 @@ func fill(t *testing.T, d *storage.DB, id string, expires time.Time) {
 			d.SaveSession(ctx, provider.Session{ID: id, Cookie: cookie, Login: authflow.Login{Subject: "anna"}, Expires: expires}),
 			d.CreateGrant(ctx, given(id, expires)),
 			d.SpendAssertion(ctx, cookie, time.Now(), expires),
-			second(d.Charge(ctx, cookie, expires, 0, time.Minute)),
+			second(d.Charge(ctx, cookie, expires, 0, expires)),
 			storage.AddLogout(ctx, d, id, expires),
 			d.SaveMisses(ctx, id, mfa.Misses{Run: 1}, expires),
 			d.SaveAccount(ctx, mfa.Account{Subject: id, Secret: "k1.y", Pending: "k1.x", PendingExpires: expires, Unsaved: "k1.x", UnsavedExpires: expires}),

@@ -243,8 +243,8 @@ func (f *FaultyStore) RevokeGrant(ctx context.Context, id string, now time.Time)
 }
 
 // Charge does so.
-func (f *FaultyStore) Charge(ctx context.Context, key provider.Hash, since time.Time, cost, most time.Duration) (time.Time, error) {
-	return call(f, "Charge", func() (time.Time, error) { return f.s.Charge(ctx, key, since, cost, most) })
+func (f *FaultyStore) Charge(ctx context.Context, key provider.Hash, since time.Time, cost time.Duration, latest time.Time) (time.Time, error) {
+	return call(f, "Charge", func() (time.Time, error) { return f.s.Charge(ctx, key, since, cost, latest) })
 }
 
 // SpendAssertion does so.

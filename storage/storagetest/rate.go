@@ -14,14 +14,14 @@ var rateCases = []storeCase{
 		for _, c := range []struct {
 			since, cost, want int // seconds
 		}{
-			{0, 10, 10}, {5, 10, 20}, {60, 10, 70}, {60, -5, 65}, {0, 0, 65}, {0, 300, 100}, {-40, 10, 60},
+			{0, 10, 10}, {5, 10, 20}, {60, 10, 70}, {60, -5, 65}, {0, 0, 65}, {0, 300, 100}, {0, 10, 100},
 		} {
-			got, err := s.Charge(t.Context(), key, at(c.since), time.Duration(c.cost)*time.Second, 100*time.Second)
+			got, err := s.Charge(t.Context(), key, at(c.since), time.Duration(c.cost)*time.Second, at(100))
 			if err != nil || !got.Equal(at(c.want)) {
 				t.Errorf("charged %d s since %d s: got %v, %v, want %v", c.cost, c.since, got, err, at(c.want))
 			}
 		}
-		other, err := s.Charge(t.Context(), hash(), at(0), time.Second, time.Minute)
+		other, err := s.Charge(t.Context(), hash(), at(0), time.Second, at(60))
 		if err != nil || !other.Equal(at(1)) {
 			t.Errorf("another key: got %v, %v, want %v", other, err, at(1))
 		}
@@ -31,14 +31,14 @@ var rateCases = []storeCase{
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				_, err := s.Charge(t.Context(), key, at(0), time.Second, time.Minute)
+				_, err := s.Charge(t.Context(), key, at(0), time.Second, at(60))
 				if err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		if got, err := s.Charge(t.Context(), key, at(0), 0, time.Minute); err != nil || !got.Equal(at(20)) {
+		if got, err := s.Charge(t.Context(), key, at(0), 0, at(60)); err != nil || !got.Equal(at(20)) {
 			t.Errorf("got %v, %v, want %v", got, err, at(20))
 		}
 	}},
