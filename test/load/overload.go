@@ -40,7 +40,7 @@ type visitor struct {
 // others are what goes on beside the passwords, each so many times a second.
 const othersRate = 20
 
-// overload prints what half, and five times, of the passwords that the server
+// overload prints what half, all, and five times of the passwords that the server
 // can hash do to all else (PW-4).
 func (p plan) overload(ctx context.Context, binary, database string) (err error) {
 	h, err := fleet.Open(ctx, binary, fleet.Plan{Database: database, Users: p.users, Hash: true})
@@ -64,7 +64,7 @@ func (p plan) overload(ctx context.Context, binary, database string) (err error)
 	fmt.Printf("\n%s: it can hash %.1f passwords a second\n\n", database, peak)
 	fmt.Println("| passwords a second | logins a second | refused | 503 within, p99 | the rest of a login, p99 | refresh | userinfo | introspect | other errors | memory at most |")
 	fmt.Println("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
-	for _, times := range []float64{0, 0.5, 5} {
+	for _, times := range []float64{0, 0.5, 1, 5} {
 		if err := s.lay(ctx, times*peak, p.span); err != nil {
 			return err
 		}
