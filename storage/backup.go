@@ -186,7 +186,8 @@ func Copy(ctx context.Context, from, path string) (_ *Restored, err error) {
 // Replace puts r in the place of the database at path, all of it or nothing. It
 // is safe while servers have that open; they see it with their next statement,
 // but know for as long as they run what they learn at their start: start them
-// again. What is in the place of the database and is none, or damaged, it
+// again. What they take between Copy and Replace is not void: stop them before
+// Copy where that matters. What is in the place of the database and is none, or damaged, it
 // leaves alone with an error.
 func (r *Restored) Replace(ctx context.Context, path string) (err error) {
 	// With the last connection the log is written into the file, which is all of it
