@@ -128,8 +128,8 @@ would be good again; after this it is not. Servers may run.
 
 People sign in again with the next code of their app, and make new recovery
 codes on their account page. Passwords, clients, consents and who is disabled
-stay as they are in the database: the audit log of the time since says what to
-do again. "idp restore" does this by itself.`,
+stay as they are in the database: what logs, mail and a copy of the database that
+was replaced say of the time since is to be done again. "idp restore" does this by itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.open(cmd.Context(), func(ctx context.Context, h *house) error {
 				voided, err := h.db.BumpEpoch(ctx)
@@ -151,7 +151,7 @@ func (c *cli) reportVoided(v storage.Voided, say func(io.Writer)) error {
 	}
 	return c.report(out, func(w io.Writer) {
 		say(w)
-		fmt.Fprintf(w, "Void are %d sessions, %d half-finished sign-ins, %d grants with their tokens, %d pushed requests, %d tickets\nand the %d recovery codes of %d people, who make new ones on their account page. %d clients are told of sessions.\n",
+		fmt.Fprintf(w, "Void are %d sessions, %d half-finished sign-ins, %d grants with their tokens, %d pushed requests, %d tickets\nand the %d recovery codes of %d people, who make new ones on their account page. %d notices go to clients.\n",
 			v.Sessions, v.Flows, v.Grants, v.Pushed, v.Tickets, v.Codes, v.People, v.Logouts)
 	})
 }
