@@ -51,8 +51,8 @@ type Store interface {
 	// that each is charged.
 	Flow(ctx context.Context, id string) (Flow, error)
 	// SaveFlow stores f as version f.Version+1 if the stored version is still
-	// f.Version, and returns ErrConflict otherwise. Of two concurrent calls
-	// with one version, one fails.
+	// f.Version and has not ended, and returns ErrConflict otherwise. Of two
+	// concurrent calls with one version, one fails.
 	SaveFlow(ctx context.Context, f Flow) error
 
 	// CreatePushed stores p, whose ID is new.

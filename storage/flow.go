@@ -106,10 +106,11 @@ func (d *DB) Flow(ctx context.Context, id string) (provider.Flow, error) {
 }
 
 // SaveFlow stores f as version f.Version+1 if the stored version is still
-// f.Version, and returns provider.ErrConflict otherwise.
+// f.Version and has not ended, and returns provider.ErrConflict otherwise. The
+// version alone would do, but that a restore makes it smaller.
 func (d *DB) SaveFlow(ctx context.Context, f provider.Flow) error {
 	err := settled(d.write(ctx).Model(&flowRow{}).
-		Where("id = ? AND version = ?", f.ID, f.Version).
+		Where("id = ? AND version = ? AND ended = ?", f.ID, f.Version, false).
 		Select("*").Omit("id").Updates(newFlowRow(f, f.Version+1)), provider.ErrConflict)
 	if errors.Is(err, provider.ErrConflict) {
 		err = missing[flowRow](ctx, d, f.ID, err)

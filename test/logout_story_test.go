@@ -295,8 +295,9 @@ func TestALogoutIsNotUndoneByAFlowThatWasRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.State.Ended, f.Ending = false, ""
-		if err := s.db.SaveFlow(t.Context(), f); err != nil {
+		id = strings.Repeat("A", len(id))
+		f.ID, f.State.Ended, f.Ending = id, false, ""
+		if err := s.db.CreateFlow(t.Context(), f); err != nil {
 			t.Fatal(err)
 		}
 		d.before = func() {

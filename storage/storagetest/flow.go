@@ -69,6 +69,15 @@ var flowCases = []storeCase{
 		refused(t, "saving a version to come", s.SaveFlow(t.Context(), stale), provider.ErrConflict)
 		equal(t, "the flow after it", value(s.Flow(t.Context(), f.ID))(t), want)
 	}},
+	{"a flow that has ended is not saved again", func(t *testing.T, s provider.Store) {
+		f := newFlow()
+		done(t, s.CreateFlow(t.Context(), f))
+		f.State.Ended, f.Ending = true, provider.EndCancelled
+		done(t, s.SaveFlow(t.Context(), f))
+		f.Version, f.State.Ended, f.Ending = 2, false, ""
+		refused(t, "saving it", s.SaveFlow(t.Context(), f), provider.ErrConflict)
+		equal(t, "the flow after it", value(s.Flow(t.Context(), f.ID))(t).State.Ended, true)
+	}},
 	{"of many saves of one version one wins", func(t *testing.T, s provider.Store) {
 		f := newFlow()
 		done(t, s.CreateFlow(t.Context(), f))
