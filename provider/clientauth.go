@@ -44,6 +44,9 @@ func (p *Provider) authenticateClient(ctx context.Context, r *request, v url.Val
 		// One sentence for all: who guesses learns nothing.
 		refusal := engine.Refuse("invalid_client", "The client is unknown, or did not authenticate as it must.")
 		refusal.Cause = err
+		if errors.Is(err, ErrVoid) {
+			return Client{}, refusal // it is who it says, and guesses nothing
+		}
 		return Client{}, p.failed(ctx, r, named, refusal)
 	case err != nil:
 		return Client{}, unavailable(err)
@@ -130,6 +133,8 @@ func (p *Provider) byAssertion(ctx context.Context, r *request, v url.Values) (C
 	switch {
 	case errors.Is(err, ErrSpent):
 		return Client{}, unproven("the assertion was used before")
+	case errors.Is(err, ErrVoid):
+		return Client{}, fmt.Errorf("%w: the assertion may have been made before the epoch was bumped: %w", errUnproven, err)
 	case err != nil:
 		return Client{}, fmt.Errorf("using up the assertion: %w", err)
 	}

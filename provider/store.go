@@ -13,6 +13,7 @@ var (
 	ErrNotFound = errors.New("provider: not found")
 	ErrConflict = errors.New("provider: changed by someone else in the meantime")
 	ErrSpent    = errors.New("provider: used before")
+	ErrVoid     = errors.New("provider: older than the epoch")
 
 	// ErrUnavailable says that the Store cannot be reached, or cannot do anything
 	// now, and that it can be asked again later. It is answered with 503. Whether
@@ -137,7 +138,7 @@ type Store interface {
 
 	// SpendAssertion notes that the client assertion with this key was used,
 	// which was made at issued or later. A store that can be put back to what it
-	// was remembers when that was done, and answers ErrSpent for all before.
+	// was remembers when that was done, and answers ErrVoid for all before.
 	// Of any number of calls with one key one succeeds, the others get
 	// ErrSpent, in a transaction too, which can go on. It may be forgotten
 	// once expires has passed.

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/storage/storagetest"
 )
 
@@ -148,6 +150,34 @@ func TestAFailedStoreIsNoWrongAssertion(t *testing.T) {
 					t.Errorf("%s failed (after: %t), and another assertion: %s", name, after, said)
 				}
 			}
+		}
+	})
+}
+
+// bumped is a store whose epoch has just been bumped.
+type bumped struct{ storagetest.Store }
+
+func (bumped) SpendAssertion(context.Context, provider.Hash, time.Time, time.Time) error {
+	return provider.ErrVoid
+}
+
+// After a restore all assertions of before are refused. Whoever made them is who it
+// says, guesses nothing, and is let in with the next.
+func TestAnAssertionOfAnOlderEpochIsNoGuess(t *testing.T) {
+	story(t, func(t *testing.T, dsn string) {
+		rate := provider.Rate{Requests: 1, Per: time.Hour}
+		w := newWard(t, dsn, limits(func(l *provider.Limits) { l.ClientFailures, l.AddressFailures = rate, rate }))
+		w.register(keyed("keyed", jwks(t, theKeys()["ES256"].jwk(t))))
+		says := func() string { return ask(t, w, send(t, "/token", both(asking["/token"], proof(t, "keyed")))).says() }
+		w.store.Store = bumped{w.watched}
+		for range 3 {
+			if said := says(); said != unknown {
+				t.Errorf("of an older epoch: %s, want %s", said, unknown)
+			}
+		}
+		w.store.Store = w.watched
+		if said := says(); said != authenticated {
+			t.Errorf("the next: %s, want %s", said, authenticated)
 		}
 	})
 }

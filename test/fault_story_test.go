@@ -51,14 +51,14 @@ type ward struct {
 	codes   []string                    // alice's recovery codes, used from the first on
 }
 
-func newWard(t testing.TB, dsn string) *ward {
+func newWard(t testing.TB, dsn string, more ...plan) *ward {
 	t.Helper()
 	w := &ward{}
-	w.stage = newStage(t, dsn, plan{store: func(db *storage.DB) (provider.Store, mfa.Store) {
+	w.stage = newStage(t, dsn, append(more, plan{store: func(db *storage.DB) (provider.Store, mfa.Store) {
 		w.watched = &watched{DB: db}
 		w.store.Store = w.watched
 		return &w.store, &w.store
-	}})
+	}})...)
 	return w
 }
 
