@@ -158,7 +158,7 @@ func (l *limiter) take(ctx context.Context, key limited) error {
 	if err != nil || told == 0 {
 		return err
 	}
-	until, err := l.charge(ctx, l.hash(key), c.since, time.Duration(told)*l.cost, time.Now().Add(2*l.per))
+	until, err := l.charge(ctx, l.hash(key), c.since, time.Duration(told)*l.cost, time.Now().Add(l.ahead()))
 	if err != nil {
 		l.adjust(key, func(c *count) { c.untold += told - 1 }) // it was not taken
 		return fmt.Errorf("%w: counting against the limit %s: %w", errUnavailable, l.name, err)
@@ -187,7 +187,7 @@ func (l *limiter) note(key limited) (told int, c count, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, known := l.keys[key]
-	if most := now.Add(2 * l.per); c.until.After(most) { // the clock has stepped back
+	if most := now.Add(l.ahead()); c.until.After(most) { // the clock has stepped back
 		c.until = most
 		l.keys[key] = c
 	}
@@ -216,6 +216,11 @@ func (l *limiter) note(key limited) (told int, c count, err error) {
 	l.keys[key] = kept
 	return told, c, nil
 }
+
+// ahead is how far ahead of now a bucket may be: full, and as much again of what
+// the others put into it, or what their clocks are ahead. By more it is of a clock
+// that has stepped back, and nobody waits for that.
+func (l *limiter) ahead() time.Duration { return l.per + max(l.per, time.Minute) }
 
 // room returns how long it takes until there is room for one more.
 func (l *limiter) room(c count, now time.Time) time.Duration {
