@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/server"
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/storage/password"
 )
 
 const (
@@ -41,7 +42,7 @@ answer.`,
 			if err != nil {
 				return err
 			}
-			tuneGC()
+			tuneGC(conf.Passwords.Cost())
 			shareCores()
 			return serve(cmd.Context(), conf, logger(conf.Log, c.err), nil)
 		},
@@ -65,16 +66,18 @@ func shareCores() {
 }
 
 // tuneGC collects garbage when four times of what lives has gathered, and before
-// there are 256 MiB and 64 for each core, unless the environment says otherwise
-// (GOGC, GOMEMLIMIT). So little lives here, some 10 MiB, that Go's usual once has
-// it collect several times a second under load, and each password that is hashed
-// leaves 19 MiB behind.
-func tuneGC() {
+// there are 256 MiB and 64 for each core, or three times what a password takes if
+// that is more, unless the environment says otherwise (GOGC, GOMEMLIMIT). So
+// little lives here, some 10 MiB, that Go's usual once has it collect several times
+// a second under load, and each password that is hashed leaves 19 MiB behind, or
+// what is configured.
+func tuneGC(hash password.Cost) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit((256 + 64*int64(cores)) << 20)
+		each := max(64<<20, 3*int64(hash.Memory)<<10)
+		debug.SetMemoryLimit(256<<20 + each*int64(cores))
 	}
 }
 
