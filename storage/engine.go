@@ -213,6 +213,14 @@ func limit(g *gorm.DB, n int) error {
 	return nil
 }
 
+// extremes are the functions for the least and the most of some values.
+func (e engine) extremes() (least, most string) {
+	if e == onPostgres {
+		return "LEAST", "GREATEST"
+	}
+	return "min", "max"
+}
+
 // txContext returns the context that a transaction is begun with. database/sql
 // closes the connection of one whose context ends; SQLite's only writer is not
 // thrown away because a browser hung up. There each statement looks at ctx

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/sallyport-id/sallyport/provider"
 )
@@ -20,7 +20,7 @@ type Voided struct {
 	Codes    int64 // recovery codes
 	People   int64 // whose recovery codes those were
 	Tickets  int64 // to enrol, and what was about to be enrolled
-	Logouts  int64 // clients to be told of the sessions, once for each
+	Logouts  int64 // to be told to clients, of each session that they were in
 }
 
 // BumpEpoch makes void whatever was good before now and could be used up or
@@ -30,15 +30,19 @@ type Voided struct {
 // would be good again; after this it is not. What nobody can know any more stays
 // as it is in the copy: passwords, clients, consents, who is disabled.
 //
-// It is one transaction. What a replica is at is either before it, or sees it.
+// It is one transaction over all of them, which who writes meanwhile waits for.
+// What a replica is at is either before it, or sees it. On PostgreSQL it fails if
+// the clocks here and there differ by more than 10 s: by a wrong one, what was
+// used last would be good, or what comes next would not.
 func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
 	var v Voided
-	err := d.Atomically(ctx, func(ctx context.Context) (err error) {
+	err := d.Atomically(ctx, func(ctx context.Context) error {
 		v = Voided{} // may be the second try
-		now := time.Now()
-		if v.Logouts, err = d.announceAll(ctx, now); err != nil {
+		now, err := d.clock(ctx)
+		if err != nil {
 			return err
 		}
+		_, most := d.engine.extremes()
 		// A code of the step to come is good already, and may have been used.
 		const step = "(CAST(? AS BIGINT) / period + 1)"
 		for _, s := range []struct {
@@ -48,16 +52,20 @@ func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
 		}{
 			{&v.Flows, "UPDATE flows SET ended = ?, ending = ?, version = version + 1 WHERE ended = ?", []any{true, string(provider.EndDenied), false}},
 			{&v.Pushed, "DELETE FROM pushed_requests WHERE spent = 0", nil},
-			{&v.Sessions, "UPDATE sessions SET ended = ? WHERE ended = ?", []any{true, false}},
 			{&v.Grants, "UPDATE grants SET revoked = ? WHERE revoked = 0", []any{mark(now)}},
 			{nil, "UPDATE mfa_accounts SET version = version + 1, last_step = " + step + " WHERE period > 0 AND last_step < " + step, []any{now.Unix(), now.Unix()}},
 			{&v.Tickets, "UPDATE mfa_accounts SET version = version + 1, ticket = ?, ticket_expires = 0," +
 				" pending = '', pending_binding = '', pending_expires = 0, unsaved = '', unsaved_binding = '', unsaved_expires = 0" +
 				" WHERE ticket_expires > 0 OR pending_expires > 0 OR unsaved_expires > 0", []any{[]byte{}}},
 			{&v.Codes, "UPDATE mfa_recovery_codes SET used = ? WHERE used = 0", []any{mark(now)}},
-			{nil, "INSERT INTO epoch (id, bumped) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET bumped = excluded.bumped", []any{mark(now)}},
+			{nil, "INSERT INTO epoch (id, bumped) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET bumped = " + most + "(epoch.bumped, excluded.bumped)", []any{mark(now)}},
 		} {
-			if s.n == &v.Codes {
+			switch s.n {
+			case &v.Grants: // sessions are locked after flows and before grants, as by the step of a flow
+				if v.Sessions, v.Logouts, err = d.endAll(ctx, now); err != nil {
+					return err
+				}
+			case &v.Codes:
 				row := d.write(ctx).Raw("SELECT count(DISTINCT subject) FROM mfa_recovery_codes WHERE used = 0").Row()
 				if err := row.Scan(&v.People); err != nil {
 					return err
@@ -81,30 +89,51 @@ func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
 	return v, nil
 }
 
-// announceAll writes down for each session that has not ended which clients are
-// to be told that it has, and returns how many.
-func (d *DB) announceAll(ctx context.Context, now time.Time) (n int64, err error) {
-	var clients []clientRow
-	if err := d.read(ctx).Select("id", "registration").Find(&clients).Error; err != nil {
-		return 0, err
+// endAll ends every session, and writes down which clients are to be told. It
+// returns how many of each.
+func (d *DB) endAll(ctx context.Context, now time.Time) (sessions, logouts int64, err error) {
+	var ended []sessionRow
+	err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
+		Where("ended = ?", false).Update("ended", true).Error
+	if err != nil {
+		return 0, 0, err
 	}
-	clients = slices.DeleteFunc(clients, func(r clientRow) bool { return r.Registration.is.BackchannelLogoutURI == "" })
-	for _, c := range clients {
-		var in []sessionRow
-		err := d.read(ctx).Select("sessions.id", "sessions.subject").
-			Joins("JOIN session_clients ON session_clients.session_id = sessions.id").
-			Where("session_clients.client_id = ? AND sessions.ended = ?", c.ID, false).
-			FindInBatches(&in, 500, func(*gorm.DB, int) error {
-				out := make([]logoutRow, len(in))
-				for i, s := range in {
-					out[i] = newLogoutRow(c.ID, s.Subject, s.ID, now)
-				}
-				n += int64(len(out))
-				return d.write(ctx).Create(&out).Error
-			}).Error
+	for some := range slices.Chunk(ended, 500) {
+		in, err := d.joins(ctx, some)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
+		n, err := d.announce(ctx, some, in, now)
+		if err != nil {
+			return 0, 0, err
+		}
+		logouts += int64(n)
 	}
-	return n, nil
+	return int64(len(ended)), logouts, nil
+}
+
+// clock returns the time that it is, for here and for the database: the later of
+// the two, since what was used until then is to be void.
+func (d *DB) clock(ctx context.Context) (time.Time, error) {
+	if d.engine == onSQLite {
+		return time.Now(), nil
+	}
+	var theirs time.Time
+	if err := d.read(ctx).Raw("SELECT clock_timestamp()").Row().Scan(&theirs); err != nil {
+		return time.Time{}, err
+	}
+	return agreed(time.Now(), theirs)
+}
+
+// apart is how far the clock of who bumps the epoch may be from the database's.
+const apart = 10 * time.Second
+
+func agreed(ours, theirs time.Time) (time.Time, error) {
+	if by := ours.Sub(theirs); by.Abs() > apart {
+		return time.Time{}, fmt.Errorf("the clock here and that of the database differ by %v; set them right, and try again", by.Abs().Round(time.Second))
+	}
+	if theirs.After(ours) {
+		return theirs, nil
+	}
+	return ours, nil
 }

@@ -99,7 +99,7 @@ func TestNothingOlderThanTheEpochIsGood(t *testing.T) {
 			}
 			return nil
 		}))
-		if err := d.SpendAssertion(ctx, old, now, now.Add(time.Hour)); !errors.Is(err, provider.ErrSpent) {
+		if err := d.SpendAssertion(ctx, old, now, now.Add(time.Hour)); !errors.Is(err, provider.ErrVoid) {
 			t.Errorf("an assertion of before: %v", err)
 		}
 		must(t, d.SpendAssertion(ctx, old, time.Now().Add(time.Microsecond), now.Add(time.Hour)))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"gorm.io/gorm/clause"
@@ -38,13 +40,6 @@ func (logoutRow) TableName() string { return "logouts" }
 // keepLogouts is how long a Logout is kept that no client has taken: an
 // operator sees it for as long, and nothing piles up where nobody delivers.
 const keepLogouts = 7 * 24 * time.Hour
-
-func newLogoutRow(client, subject, session string, now time.Time) logoutRow {
-	return logoutRow{
-		ID: rand.Text(), ClientID: client, Subject: subject, SessionID: session,
-		Created: stamp(now), Due: stamp(now), Expires: stamp(now.Add(keepLogouts)),
-	}
-}
 
 func (r logoutRow) logout() provider.Logout {
 	return provider.Logout{
@@ -85,27 +80,49 @@ func (d *DB) SessionClients(ctx context.Context, id string) ([]string, error) {
 	return all, nil
 }
 
-// announce writes a Logout for each of in whose client wants to be told.
-func (d *DB) announce(ctx context.Context, subject string, in []sessionClientRow, clients []string, now time.Time) error {
-	var rows []clientRow
-	if err := d.read(ctx).Select("id", "registration").Where("id IN ?", clients).Find(&rows).Error; err != nil {
-		return err
+// joins returns in which of sessions which clients were given something.
+func (d *DB) joins(ctx context.Context, sessions []sessionRow) (in []sessionClientRow, err error) {
+	ids := make([]string, len(sessions))
+	for i, s := range sessions {
+		ids[i] = s.ID
 	}
-	wants := map[string]bool{}
+	err = d.read(ctx).Where("session_id IN ?", ids).Order("session_id, client_id").Find(&in).Error
+	return in, err
+}
+
+// announce writes a Logout for each of in, which were in the sessions that have
+// ended, whose client wants to be told. It returns how many.
+func (d *DB) announce(ctx context.Context, ended []sessionRow, in []sessionClientRow, now time.Time) (n int, err error) {
+	if len(in) == 0 {
+		return 0, nil
+	}
+	clients, wants, subjects := map[string]bool{}, map[string]bool{}, map[string]string{}
+	for _, r := range in {
+		clients[r.ClientID] = true
+	}
+	for _, s := range ended {
+		subjects[s.ID] = s.Subject
+	}
+	var rows []clientRow
+	if err := d.read(ctx).Select("id", "registration").Where("id IN ?", slices.Sorted(maps.Keys(clients))).Find(&rows).Error; err != nil {
+		return 0, err
+	}
 	for _, r := range rows {
 		wants[r.ID] = r.Registration.is.BackchannelLogoutURI != ""
 	}
 	var out []logoutRow
 	for _, r := range in {
-		if !wants[r.ClientID] {
-			continue
+		if wants[r.ClientID] {
+			out = append(out, logoutRow{
+				ID: rand.Text(), ClientID: r.ClientID, Subject: subjects[r.SessionID], SessionID: r.SessionID,
+				Created: stamp(now), Due: stamp(now), Expires: stamp(now.Add(keepLogouts)),
+			})
 		}
-		out = append(out, newLogoutRow(r.ClientID, subject, r.SessionID, now))
 	}
 	if len(out) == 0 {
-		return nil
+		return 0, nil
 	}
-	return d.write(ctx).CreateInBatches(out, 500).Error
+	return len(out), d.write(ctx).CreateInBatches(out, 500).Error
 }
 
 // ClaimLogouts returns at most limit Logouts that are due at now and not given

@@ -20,10 +20,7 @@ func (rateRow) TableName() string { return "rates" }
 // returns until when all of it together takes up room. It is one statement: of
 // concurrent calls none is lost.
 func (d *DB) Charge(ctx context.Context, key provider.Hash, since time.Time, cost time.Duration, latest time.Time) (time.Time, error) {
-	least, most := "min", "max"
-	if d.engine == onPostgres {
-		least, most = "LEAST", "GREATEST"
-	}
+	least, most := d.engine.extremes()
 	first := since.Add(cost)
 	if first.After(latest) {
 		first = latest

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -145,7 +146,7 @@ func (d *DB) endSessions(ctx context.Context, subject, id string) (n int, err er
 			return err
 		}
 		var ended []sessionRow
-		err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}}}).
+		err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
 			Where("subject = ? AND ended = ?"+one, args...).Update("ended", true).Error
 		if err != nil {
 			return err
@@ -165,30 +166,23 @@ func (d *DB) endSessions(ctx context.Context, subject, id string) (n int, err er
 // clients are to be told.
 func (d *DB) bereave(ctx context.Context, subject string, ended []sessionRow) error {
 	now := time.Now()
-	ids := make([]string, len(ended))
-	for i, s := range ended {
-		ids[i] = s.ID
-	}
-	var in []sessionClientRow
-	if err := d.read(ctx).Where("session_id IN ?", ids).Order("session_id, client_id").Find(&in).Error; err != nil {
+	in, err := d.joins(ctx, ended)
+	if err != nil || len(in) == 0 {
 		return err
 	}
-	if len(in) == 0 {
-		return nil
-	}
-	var clients []string
+	clients, ids := map[string]bool{}, map[string]bool{}
 	for _, r := range in {
-		clients = append(clients, r.ClientID)
+		clients[r.ClientID], ids[r.SessionID] = true, true
 	}
-	slices.Sort(clients)
-	clients = slices.Compact(clients)
 	// OpenID Connect Back-Channel Logout section 2.7. What is offline goes on.
-	err := d.write(ctx).Model(&grantRow{}).
-		Where("client_id IN ? AND subject = ? AND session_id IN ? AND revoked = 0", clients, subject, ids).
+	err = d.write(ctx).Model(&grantRow{}).
+		Where("client_id IN ? AND subject = ? AND session_id IN ? AND revoked = 0",
+			slices.Sorted(maps.Keys(clients)), subject, slices.Sorted(maps.Keys(ids))).
 		Where(`CAST(scopes AS TEXT) NOT LIKE '%"offline!_access"%' ESCAPE '!'`).
 		Update("revoked", mark(now)).Error
 	if err != nil {
 		return err
 	}
-	return d.announce(ctx, subject, in, clients, now)
+	_, err = d.announce(ctx, ended, in, now)
+	return err
 }
