@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/storage/internal/sqlite"
 )
 
@@ -30,20 +31,42 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("storage: back up: %w", err)
 	}
-	defer os.Remove(part)
-	if err := flush(part); err != nil {
+	defer removeAll(part)
+	if err := place(part, path); err != nil {
 		return fmt.Errorf("storage: back up: %w", err)
+	}
+	return nil
+}
+
+// place puts the file part, which is whole, at path, where there is none.
+func place(part, path string) error {
+	if err := flush(part); err != nil {
+		return err
 	}
 	// A link, since a rename would replace what came there meanwhile. Not every
 	// file system has them.
-	if err := os.Link(part, path); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("storage: back up: %w", err)
-	} else if err != nil {
-		if err := os.Rename(part, path); err != nil {
-			return fmt.Errorf("storage: back up: %w", err)
+	err := os.Link(part, path)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = os.Rename(part, path)
+	}
+	if err != nil {
+		return err
+	}
+	if err := flush(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("%s is whole, but may not outlast a power cut: %w", path, err)
+	}
+	return nil
+}
+
+// removeAll removes a file of SQLite, if it is there, and what may stand beside it.
+func removeAll(path string) error {
+	var errs []error
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
-	return flush(filepath.Dir(path))
+	return errors.Join(errs...)
 }
 
 // copyTo writes a copy of d to a private file in dir, looks whether it is sound,
@@ -56,7 +79,7 @@ func copyTo(ctx context.Context, d *DB, dir string) (_ string, err error) {
 	path := f.Name()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(path))
+			err = errors.Join(err, removeAll(path))
 		}
 	}()
 	if err := f.Close(); err != nil {
@@ -142,19 +165,16 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// A Restored is what Restore will put in the place of a database.
+// A Restored is a copy of a backup, on its way into the place of a database.
 type Restored struct {
-	*DB
-	Voided Voided
-
-	path string // of its file
+	db   *DB // nil: it is discarded
+	path string
 }
 
 // Copy makes a private copy of a file that Backup wrote, beside the database
-// at path, where nobody else has it open; brings its schema up to date, and bumps
-// its epoch: nothing in it that could be used up or taken back is good any more.
-// Look at it as you like, call Replace, and then Discard. The error is ErrSchema
-// for a file of a newer program.
+// at path, where nobody else has it open, and brings its schema up to date. Call
+// Opens and Replace, and in any case Discard. The error is ErrSchema for a file of
+// a newer program.
 func Copy(ctx context.Context, from, path string) (_ *Restored, err error) {
 	if err := sound(ctx, from); err != nil {
 		return nil, fmt.Errorf("storage: restore: %w", err)
@@ -176,52 +196,117 @@ func Copy(ctx context.Context, from, path string) (_ *Restored, err error) {
 			err = errors.Join(err, r.Discard())
 		}
 	}()
-	if r.DB, err = Open(ctx, Config{DSN: "sqlite:" + r.path, Migrate: true}); err != nil {
-		return nil, err
+	if err := paged(ctx, r.path); err != nil {
+		return nil, fmt.Errorf("storage: restore: %w", err)
 	}
-	r.Voided, err = r.BumpEpoch(ctx)
+	r.db, err = Open(ctx, Config{DSN: "sqlite:" + r.path, Migrate: true})
 	return r, err
 }
 
-// Replace puts r in the place of the database at path, all of it or nothing. It
-// is safe while servers have that open; they see it with their next statement,
-// but know for as long as they run what they learn at their start: start them
-// again. What they take between Copy and Replace is not void: stop them before
-// Copy where that matters. What is in the place of the database and is none, or damaged, it
-// leaves alone with an error.
-func (r *Restored) Replace(ctx context.Context, path string) (err error) {
-	// With the last connection the log is written into the file, which is all of it
-	// then.
-	if err := r.DB.Close(); err != nil {
-		return fmt.Errorf("storage: restore: %w", err)
-	}
-	r.DB = nil
-	d, err := Open(ctx, Config{DSN: "sqlite:" + path, AnySchema: true})
+// pageSize is that of every database of ours: SQLite's own.
+const pageSize = 4096
+
+// paged gives a copy the pages of our databases. Over one with a log, no other
+// size can be restored.
+func paged(ctx context.Context, path string) (err error) {
+	d, err := openFile(path, fmt.Sprintf("page_size(%d)", pageSize))
 	if err != nil {
-		return fmt.Errorf("storage: restore: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	pool, err := d.pool()
+	var size int
+	if err := d.reader.WithContext(ctx).Raw("PRAGMA page_size").Row().Scan(&size); err != nil || size == pageSize {
+		return err
+	}
+	return d.reader.WithContext(ctx).Exec("VACUUM").Error
+}
+
+// Opens returns an error, which wraps mfa.ErrNoKey or mfa.ErrUnsealable, unless
+// sealer opens the signing keys and has the keys that second factors are sealed with.
+func (r *Restored) Opens(ctx context.Context, sealer *mfa.Sealer) error {
+	if _, err := r.db.Keys(sealer, KeysConfig{}).Published(ctx); err != nil {
+		return err
+	}
+	rows, err := r.db.read(ctx).Raw("SELECT secret FROM mfa_accounts WHERE secret <> ''").Rows()
 	if err != nil {
 		return fmt.Errorf("storage: restore: %w", err)
 	}
-	if err := sqlite.Overwrite(ctx, pool, r.path); err != nil {
-		return fmt.Errorf("storage: restore: %w", onSQLite.passes(err))
+	defer rows.Close()
+	for rows.Next() {
+		var secret mfa.Sealed
+		if err := rows.Scan(&secret); err != nil {
+			return fmt.Errorf("storage: restore: %w", err)
+		}
+		if id := sealer.Missing(secret); id != "" {
+			return fmt.Errorf("storage: second factors are sealed with the key %q: %w", id, mfa.ErrNoKey)
+		}
 	}
-	return nil
+	return rows.Err()
+}
+
+// Replace bumps the epoch of r, so that nothing in it that could be used up or
+// taken back is good any more, and puts it in the place of the database at path,
+// all of it or nothing. An error means that nothing was replaced.
+//
+// Servers may have the database open. While this goes on none of them can write,
+// so that what they took before is older than the epoch; then they see what is new
+// with their next statement. What they learned at their start they know for as
+// long as they run: start them again.
+func (r *Restored) Replace(ctx context.Context, path string) (v Voided, err error) {
+	put := r.overwrite
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		put = r.found
+	}
+	if v, err = put(ctx, path); err != nil {
+		return Voided{}, fmt.Errorf("storage: restore: %w", err)
+	}
+	return v, nil
+}
+
+// found puts r where there is no database.
+func (r *Restored) found(ctx context.Context, path string) (v Voided, err error) {
+	for _, suffix := range []string{"-wal", "-journal"} {
+		// SQLite would take it for that of the new one.
+		if _, err := os.Lstat(path + suffix); err == nil {
+			return v, fmt.Errorf("%s is there, of a database that is not; move it away", path+suffix)
+		}
+	}
+	if v, err = r.db.BumpEpoch(ctx); err != nil {
+		return v, err
+	}
+	// With the last connection the log is written into the file, which is all of it
+	// then.
+	if err := r.db.Close(); err != nil {
+		return v, err
+	}
+	r.db = nil
+	return v, place(r.path, path)
+}
+
+// overwrite puts r over a database, whoever has it open.
+func (r *Restored) overwrite(ctx context.Context, path string) (v Voided, err error) {
+	d, err := Open(ctx, Config{DSN: "sqlite:" + path, AnySchema: true})
+	if err != nil {
+		return v, err
+	}
+	defer d.Close() // what it has written is written
+	pool, err := d.pool()
+	if err != nil {
+		return v, err
+	}
+	err = sqlite.Overwrite(ctx, pool, r.path, func() (err error) {
+		v, err = r.db.BumpEpoch(ctx)
+		return err
+	})
+	return v, onSQLite.passes(err)
 }
 
 // Discard removes the copy. It is safe to call again.
 func (r *Restored) Discard() error {
-	var errs []error
-	if r.DB != nil {
-		errs = append(errs, r.DB.Close())
-		r.DB = nil
+	var err error
+	if r.db != nil {
+		err = r.db.Close()
+		r.db = nil
 	}
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(r.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(err, removeAll(r.path))
 }

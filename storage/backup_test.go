@@ -1,13 +1,19 @@
 package storage_test
 
 import (
+	"bytes"
+	"context"
+	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/storage"
 )
@@ -45,43 +51,50 @@ func TestABackupIsOnePrivateFileAndReplacesNone(t *testing.T) {
 	})
 }
 
-// What a restore puts into place is as it was, and void; what fails in between
-// leaves nothing behind.
+// What a restore puts into place is as it was, and void; what is given up in
+// between leaves nothing behind.
 func TestARestoreIsWholeOrNothing(t *testing.T) {
-	dir := t.TempDir()
+	ctx, dir := t.Context(), t.TempDir()
 	file := filepath.Join(dir, "idp.db")
 	d := open(t, storage.Config{DSN: "sqlite:" + file})
-	must(t, d.AddClient(t.Context(), provider.Client{ID: "app", Type: provider.SPA}))
+	must(t, d.AddClient(ctx, provider.Client{ID: "app", Type: provider.SPA}))
 	s := sessionWith(t, d, "anna", "app")
 	backup := filepath.Join(t.TempDir(), "backup.db")
-	must(t, d.Backup(t.Context(), backup))
-	must(t, d.AddClient(t.Context(), provider.Client{ID: "later", Type: provider.SPA}))
+	must(t, d.Backup(ctx, backup))
+	must(t, d.AddClient(ctx, provider.Client{ID: "later", Type: provider.SPA}))
 
-	r, err := storage.Copy(t.Context(), backup, file)
+	r, err := storage.Copy(ctx, backup, file)
 	must(t, err)
-	if r.Voided.Sessions != 1 {
-		t.Errorf("void are %+v", r.Voided)
-	}
 	must(t, r.Discard())
 	must(t, r.Discard())
 	if found, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(found) > 0 {
 		t.Errorf("left are %v, %v", found, err)
 	}
-	if _, err := d.Session(t.Context(), s.Cookie); err != nil {
+	if _, err := d.Session(ctx, s.Cookie); err != nil {
 		t.Errorf("a copy that was not put into place: %v", err)
 	}
 
-	r, err = storage.Copy(t.Context(), backup, file)
+	r, err = storage.Copy(ctx, backup, file)
 	must(t, err)
-	must(t, r.Replace(t.Context(), file))
+	// Used beside the restore, and not in the backup.
+	issued := time.Now()
+	must(t, d.SpendAssertion(ctx, provider.Hash{1}, issued, issued.Add(time.Hour)))
+	voided, err := r.Replace(ctx, file)
+	must(t, err)
+	if voided.Sessions != 1 {
+		t.Errorf("void are %+v", voided)
+	}
 	must(t, r.Discard())
 	// d has had it open all the time.
-	if _, err := d.Session(t.Context(), s.Cookie); !errors.Is(err, provider.ErrNotFound) {
+	if err := d.SpendAssertion(ctx, provider.Hash{1}, issued, issued.Add(time.Hour)); !errors.Is(err, provider.ErrVoid) {
+		t.Errorf("an assertion that was used while the copy was made: %v", err)
+	}
+	if _, err := d.Session(ctx, s.Cookie); !errors.Is(err, provider.ErrNotFound) {
 		t.Errorf("a session of before: %v", err)
 	}
 	until := time.Now().Add(20 * storage.StaleClients)
 	for {
-		_, err := d.Client(t.Context(), "later")
+		_, err := d.Client(ctx, "later")
 		if errors.Is(err, provider.ErrNotFound) {
 			break
 		}
@@ -90,8 +103,111 @@ func TestARestoreIsWholeOrNothing(t *testing.T) {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	if _, err := d.Client(t.Context(), "app"); err != nil {
+	if _, err := d.Client(ctx, "app"); err != nil {
 		t.Error(err)
 	}
 	sessionWith(t, d, "bert", "app")
+}
+
+// Where there is no database there is one after, or nothing: a server that found
+// an empty one would take it for its own.
+func TestARestoreMakesADatabaseOrNothing(t *testing.T) {
+	ctx := t.Context()
+	d := open(t, storage.Config{DSN: "sqlite:" + filepath.Join(t.TempDir(), "idp.db")})
+	must(t, d.AddClient(ctx, provider.Client{ID: "app", Type: provider.SPA}))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	must(t, d.Backup(ctx, backup))
+	dir := filepath.Join(t.TempDir(), "new")
+	file := filepath.Join(dir, "idp.db")
+	replace := func(ctx context.Context) error {
+		r, err := storage.Copy(t.Context(), backup, file)
+		must(t, err)
+		_, err = r.Replace(ctx, file)
+		must(t, r.Discard())
+		return err
+	}
+	left := func() (names []string) {
+		files, err := os.ReadDir(dir)
+		must(t, err)
+		for _, f := range files {
+			names = append(names, f.Name())
+		}
+		return names
+	}
+
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := replace(gone); err == nil || len(left()) > 0 {
+		t.Errorf("it was given up with %v, and left are %v", err, left())
+	}
+	must(t, os.WriteFile(file+"-wal", []byte("of another"), 0o600))
+	if err := replace(ctx); err == nil || !slices.Equal(left(), []string{"idp.db-wal"}) {
+		t.Errorf("beside a log: %v, and left are %v", err, left())
+	}
+	must(t, os.Remove(file+"-wal"))
+	must(t, replace(ctx))
+	if !slices.Equal(left(), []string{"idp.db"}) {
+		t.Errorf("left are %v", left())
+	}
+	if _, err := open(t, storage.Config{DSN: "sqlite:" + file}).Client(ctx, "app"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file that another program has written anew has pages of another size.
+func TestABackupWithOtherPagesIsRestored(t *testing.T) {
+	ctx := t.Context()
+	file := filepath.Join(t.TempDir(), "idp.db")
+	d := open(t, storage.Config{DSN: "sqlite:" + file})
+	must(t, d.AddClient(ctx, provider.Client{ID: "app", Type: provider.SPA}))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	must(t, d.Backup(ctx, backup))
+	other, err := sql.Open("sqlite", backup)
+	must(t, err)
+	_, err = other.ExecContext(ctx, "PRAGMA page_size = 8192; VACUUM")
+	must(t, err)
+	var size int
+	must(t, other.QueryRowContext(ctx, "PRAGMA page_size").Scan(&size))
+	must(t, other.Close())
+	if size != 8192 {
+		t.Fatalf("its pages are of %d bytes", size)
+	}
+	r, err := storage.Copy(ctx, backup, file)
+	must(t, err)
+	_, err = r.Replace(ctx, file)
+	must(t, errors.Join(err, r.Discard()))
+	if _, err := d.Client(ctx, "app"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What nobody could open is not put into place.
+func TestARestoreNeedsTheKeysOfSecondFactors(t *testing.T) {
+	ctx := t.Context()
+	file := filepath.Join(t.TempDir(), "idp.db")
+	d := open(t, storage.Config{DSN: "sqlite:" + file})
+	key := func(id string) mfa.Key { return mfa.Key{ID: id, Secret: bytes.Repeat([]byte(id), mfa.KeySize/len(id))} }
+	sealer := func(keys ...mfa.Key) *mfa.Sealer {
+		s, err := mfa.NewSealer(keys...)
+		must(t, err)
+		return s
+	}
+	have, lost := sealer(key("have")), sealer(key("lost"))
+	for name, s := range map[string]*mfa.Sealer{"anna": have, "bert": lost} {
+		must(t, d.Atomically(ctx, func(ctx context.Context) error {
+			if _, err := d.Account(ctx, name); err != nil {
+				return err
+			}
+			return d.SaveAccount(ctx, mfa.Account{Subject: name, Secret: s.Seal([]byte("secret"), name)})
+		}))
+	}
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	must(t, d.Backup(ctx, backup))
+	r, err := storage.Copy(ctx, backup, file)
+	must(t, err)
+	defer r.Discard()
+	if err := r.Opens(ctx, have); !errors.Is(err, mfa.ErrNoKey) || !strings.Contains(err.Error(), `"lost"`) {
+		t.Errorf("one key is missing: %v", err)
+	}
+	must(t, r.Opens(ctx, sealer(key("have"), key("lost"))))
 }

@@ -90,11 +90,11 @@ func (c *cli) restore(ctx context.Context, conf config.Config, from string) (err
 	if err != nil {
 		return err
 	}
-	if _, err := r.Keys(sealer, storage.KeysConfig{}).Published(ctx); err != nil {
-		return fmt.Errorf("the signing keys in %s cannot be opened: %w; nothing was changed", from, err)
+	if err := r.Opens(ctx, sealer); err != nil {
+		return fmt.Errorf("what is sealed in %s cannot be opened, and nothing was changed: %w", from, err)
 	}
-	voided := r.Voided
-	if err := r.Replace(ctx, into); err != nil {
+	voided, err := r.Replace(ctx, into)
+	if err != nil {
 		return fmt.Errorf("%w; nothing was changed. If what is at %s is damaged, move it and the files beside it (-wal, -shm) away first", err, into)
 	}
 	return c.reportVoided(voided, func(w io.Writer) {
