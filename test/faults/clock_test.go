@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
-	"github.com/sallyport-id/sallyport/test/pg"
 )
 
 // A clocked replica has a clock of its own.
@@ -81,9 +80,7 @@ func (w *watchmaker) tries(c *clocked, user int, code string) (*person, bool) {
 // twice, nobody is kept out by it for longer than until the next code where a
 // clock is right, and nothing lives longer than its limit and the difference.
 func TestClocksThatDiffer(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	built, remove, err := fleet.BuildWithClock(t.Context())
 	if err != nil {

@@ -484,23 +484,9 @@ var deeds = []named{
 // COMMIT gets there, and after it, when nobody knows whether it did. Nothing is
 // good twice, and nothing is lost that cannot be done again.
 func TestACommitInDoubtIsNeitherUsedTwiceNorLost(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
-	dsn := pg.DSN(t)
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wire, err := fleet.NewCut(u.Host, chores...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(wire.Close)
-	if dsn, err = wire.DSN(dsn); err != nil {
-		t.Fatal(err)
-	}
+	wire, dsn := wired(t, pg.DSN(t))
 	rounds := times(1, 10)
 	users := 60 * rounds
 	p := newParlour(t, fleet.Plan{DSN: dsn, Users: users}, users)

@@ -61,7 +61,7 @@ func full(t *testing.T, file string, shut, widen func(*fleet.Replica)) {
 	h := open(t, fleet.Plan{Database: "sqlite", File: file, Users: users})
 	r := start(t, h, 1)[0]
 	l := newLoad(t, visit(t, h), users)
-	l.await("the first families", func(done, _ map[string]int) bool { return done["code"] >= 5 })
+	l.more("the first families", enough)
 
 	fills := times(2, 20)
 	var took []time.Duration
@@ -74,10 +74,7 @@ func full(t *testing.T, file string, shut, widen func(*fleet.Replica)) {
 		})
 		widen(r)
 		took = append(took, recovers(t, l))
-		done, _ = l.count()
-		l.await("more to sign in", func(now, _ map[string]int) bool {
-			return now["code"] >= done["code"]+5 && now["refresh"] >= done["refresh"]+20 && now["revoke"] > done["revoke"]
-		})
+		l.more("more to sign in", enough)
 	}
 	l.Stop()
 	select {

@@ -56,9 +56,7 @@ func failover(t *testing.T) (killed, promoted time.Duration) {
 	refusesStandby(t, h, standby)
 	b.Set(replicas...)
 	l := newLoad(t, visit(t, h), users)
-	l.await("the first families", func(done, _ map[string]int) bool {
-		return done["code"] >= 10 && done["refresh"] >= 50 && done["revoke"] >= 2
-	})
+	l.more("the first families", map[string]int{"code": 10, "refresh": 50, "revoke": 2})
 
 	at := time.Now()
 	if err := primary.Stop(pg.Killed); err != nil {
@@ -76,8 +74,7 @@ func failover(t *testing.T) (killed, promoted time.Duration) {
 	for _, r := range replicas {
 		ready(t, r, http.StatusOK)
 	}
-	done, _ := l.count()
-	l.await("more to sign in", func(now, _ map[string]int) bool { return now["code"] >= done["code"]+5 })
+	l.more("more to sign in", enough)
 	l.Stop()
 	l.audit()
 	return killed, promoted

@@ -11,11 +11,14 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
+	"github.com/sallyport-id/sallyport/test/pg"
 )
 
 var long = flag.Bool("long", false, "break things as often as docs/reliability.md says, not just a few times")
@@ -34,6 +37,14 @@ func TestMain(m *testing.M) {
 	status := m.Run()
 	clean()
 	os.Exit(status)
+}
+
+// needsPostgres skips a test where there is none.
+func needsPostgres(t *testing.T) {
+	t.Helper()
+	if os.Getenv(pg.Env) == "" {
+		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
+	}
 }
 
 // times is how often something is done: short, or with -long.
@@ -78,6 +89,43 @@ func balancer(t *testing.T) *fleet.Balancer {
 	b := fleet.NewBalancer()
 	t.Cleanup(b.Close)
 	return b
+}
+
+// roll stops the replicas, and starts each again before the next is stopped; the
+// balancer sends nothing to one that is being stopped. It says how many are new.
+func roll(t *testing.T, b *fleet.Balancer, replicas []*fleet.Replica, each func(new int)) {
+	t.Helper()
+	for i, r := range replicas {
+		b.Set(slices.Concat(replicas[:i], replicas[i+1:])...)
+		if err := r.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.Set(replicas...)
+		each(i + 1)
+	}
+}
+
+// wired puts a wire that can be cut between a server and the database at dsn. It
+// returns the DSN that leads through it.
+func wired(t *testing.T, dsn string) (*fleet.Cut, string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire, err := fleet.NewCut(u.Host, chores...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(wire.Close)
+	through, err := wire.DSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire, through
 }
 
 // visit returns the house as those see it who come to its issuer.

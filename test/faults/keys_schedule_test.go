@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
-	"github.com/sallyport-id/sallyport/test/pg"
 )
 
 // A patient relying party fetches the keys again when they are as old as the
@@ -70,9 +68,7 @@ func (p *patient) verify(ctx context.Context, token string) (kid string, err err
 // Even those verify everything who look for keys only when theirs are as old as
 // they may get.
 func TestTheScheduleRotatesEveryTenSecondsForThePatient(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	const parties = 4
 	b := balancer(t)

@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +15,6 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
-	"github.com/sallyport-id/sallyport/test/pg"
 )
 
 // A relying party keeps the keys that it has fetched, and fetches them again
@@ -74,9 +71,7 @@ func (r *relying) verify(ctx context.Context, token string) error {
 // and nobody fails to verify what they get: neither who has kept the keys since
 // the beginning, nor who comes new and looks at what is an hour old.
 func TestKeysRotateEveryTenSeconds(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	b := balancer(t)
 	users := times(200, 3000)
@@ -187,33 +182,11 @@ func TestKeysRotateEveryTenSeconds(t *testing.T) {
 	report(t, "rotations", rotations, "keys that signed", len(kids), "tokens verified", verified, "relying parties", len(parties), "times they fetched keys", fetched)
 }
 
-// roll restarts the replicas, one after another, with what change makes of the
-// configuration. Who is stopped gets nothing more from the balancer, as is
-// usual.
-func roll(t *testing.T, h *fleet.House, replicas []*fleet.Replica, b *fleet.Balancer, change func(string) string) {
-	t.Helper()
-	if err := h.Change(change); err != nil {
-		t.Fatal(err)
-	}
-	for i, r := range replicas {
-		b.Set(slices.Concat(replicas[:i], replicas[i+1:])...)
-		if err := r.Stop(); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		b.Set(replicas...)
-	}
-}
-
 // The sealing key and the secret of the tokens are replaced, twice over the three
 // replicas: first all learn the new ones, then all use them, and then the old
 // ones go. Nobody who signs in, or refreshes, notices.
 func TestSecretsAreReplacedUnderLoad(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	b := balancer(t)
 	users := times(200, 2000)
@@ -221,14 +194,7 @@ func TestSecretsAreReplacedUnderLoad(t *testing.T) {
 	replicas := start(t, h, 3)
 	b.Set(replicas...)
 	l := newLoad(t, visit(t, h), users)
-	more := func(what string) {
-		t.Helper()
-		done, _ := l.count()
-		l.await(what, func(now, _ map[string]int) bool {
-			return now["code"] >= done["code"]+5 && now["refresh"] >= done["refresh"]+20 && now["revoke"] > done["revoke"]
-		})
-	}
-	more("the first families")
+	l.more("the first families", enough)
 
 	secret := func() string {
 		var b [32]byte
@@ -243,6 +209,14 @@ func TestSecretsAreReplacedUnderLoad(t *testing.T) {
 			return strings.Replace(c, old, new, 1)
 		}
 	}
+	restarts := 0
+	adopt := func(old, new string) {
+		t.Helper()
+		if err := h.Change(change(old, new)); err != nil {
+			t.Fatal(err)
+		}
+		roll(t, b, replicas, func(int) { restarts++ })
+	}
 	replacements := times(1, 8)
 	for i := range replacements {
 		oldSeal, oldTokens := h.Secrets()
@@ -252,20 +226,20 @@ func TestSecretsAreReplacedUnderLoad(t *testing.T) {
 		only := list(oldSeal, oldTokens)
 		known := list(oldSeal+", "+newSeal, oldTokens+", "+newTokens)
 		used := list(newSeal+", "+oldSeal, newTokens+", "+oldTokens)
-		roll(t, h, replicas, b, change(only, known))
-		more("some to sign in while all know the new secrets")
-		roll(t, h, replicas, b, change(known, used))
-		more("some to sign in with the new secrets")
+		adopt(only, known)
+		l.more("some to sign in while all know the new secrets", enough)
+		adopt(known, used)
+		l.more("some to sign in with the new secrets", enough)
 		if out, err := h.Run(t.Context(), "keys", "reseal"); err != nil || !strings.Contains(out, "Sealed anew") {
 			t.Fatalf("%v: %s", err, out)
 		}
 		l.renew() // as all do in the lifetime of a refresh token
-		roll(t, h, replicas, b, change(used, list(newSeal, newTokens)))
-		more("some to sign in without the old secrets")
+		adopt(used, list(newSeal, newTokens))
+		l.more("some to sign in without the old secrets", enough)
 	}
 	l.Stop()
 	done, away := l.count()
-	report(t, "secrets replaced", replacements, "restarts", 9*replacements, "sign-ins", done["code"], "refreshes", done["refresh"])
+	report(t, "secrets replaced", replacements, "restarts", restarts, "sign-ins", done["code"], "refreshes", done["refresh"])
 	if away[""] > 0 {
 		t.Errorf("%d were told to come again", away[""])
 	}

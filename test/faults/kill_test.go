@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"testing"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
-	"github.com/sallyport-id/sallyport/test/pg"
 )
 
 // A detour sends requests where they would go, or all to one replica.
@@ -137,9 +135,7 @@ func (p *parlour) must(err error) {
 // for tokens that was redeemed already; the browser is not signed in by half of
 // a login, and nothing is good twice.
 func TestAReplicaKilledAtEachWriteOfALogin(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	rounds := times(1, 100)
 	crowded := times(100, 600)
@@ -147,19 +143,7 @@ func TestAReplicaKilledAtEachWriteOfALogin(t *testing.T) {
 	h := open(t, fleet.Plan{
 		Database: "postgres", Users: crowded + rounds*100, Issuer: b.URL, More: "lifetimes: {refresh_grace: 30s}\n",
 	})
-	u, err := url.Parse(h.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wire, err := fleet.NewCut(u.Host, chores...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(wire.Close)
-	through, err := wire.DSN(h.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
+	wire, through := wired(t, h.DSN)
 	others := start(t, h, 2)
 	victim, err := h.StartAt(t.Context(), through)
 	if err != nil {
@@ -229,10 +213,7 @@ func TestAReplicaKilledAtEachWriteOfALogin(t *testing.T) {
 			}
 		}
 	}
-	done, _ := l.count()
-	l.await("the load to have gone on", func(now, _ map[string]int) bool {
-		return now["code"] >= done["code"]+5 && now["revoke"] > done["revoke"]
-	})
+	l.more("the load to have gone on", enough)
 	l.Stop()
 	report(t, "killed", fmt.Sprint(kills), "at", fmt.Sprint(at))
 	if _, away := l.count(); away[""] > 0 {

@@ -134,6 +134,23 @@ func (l *load) lap() []time.Duration {
 	return all
 }
 
+// enough is what shows that everything goes on.
+var enough = map[string]int{"code": 5, "refresh": 20, "revoke": 1}
+
+// more polls until so many more of each kind were answered well.
+func (l *load) more(what string, of map[string]int) {
+	l.t.Helper()
+	before, _ := l.count()
+	l.await(what, func(now, _ map[string]int) bool {
+		for kind, n := range of {
+			if now[kind] < before[kind]+n {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // await polls until enough is true of what count returns.
 func (l *load) await(what string, enough func(done, away map[string]int) bool) {
 	l.t.Helper()

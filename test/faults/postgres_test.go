@@ -93,7 +93,7 @@ func TestPostgreSQLComesAndGoes(t *testing.T) {
 	replicas := start(t, h, 3)
 	b.Set(replicas...)
 	l := newLoad(t, visit(t, h), users)
-	l.await("the first families", func(done, _ map[string]int) bool { return done["code"] >= 5 })
+	l.more("the first families", enough)
 
 	ways := map[pg.Way]int{}
 	var took []time.Duration
@@ -115,10 +115,7 @@ func TestPostgreSQLComesAndGoes(t *testing.T) {
 		for _, r := range replicas {
 			ready(t, r, http.StatusOK)
 		}
-		done, _ := l.count()
-		l.await("more to sign in", func(now, _ map[string]int) bool {
-			return now["code"] >= done["code"]+5 && now["refresh"] >= done["refresh"]+20 && now["revoke"] > done["revoke"]
-		})
+		l.more("more to sign in", enough)
 	}
 	l.Stop()
 	for _, r := range replicas {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
-	"github.com/sallyport-id/sallyport/test/pg"
 )
 
 // crush is how many try the same at once.
@@ -158,9 +156,7 @@ func (p *parlour) enrolments(name string) (n int) {
 
 // What is good once is so for fifty at once over several processes.
 func TestWhatIsGoodOnceIsSoOverProcesses(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	rounds := times(3, 1000)
 	b := balancer(t)

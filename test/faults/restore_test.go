@@ -2,12 +2,14 @@ package faults
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -181,9 +183,7 @@ func take(p *parlour, g *things) {
 // With PostgreSQL it is a copy of the database that is put back, and then
 // "idp epoch bump".
 func TestNothingOlderThanABumpIsGoodAgain(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	p := newParlour(t, fleet.Plan{Database: "postgres", Users: 60}, 10)
 	replicas := start(t, p.house, 2)
@@ -257,7 +257,7 @@ func TestBackupsAndRestoresAmongOthers(t *testing.T) {
 	r := start(t, h, 1)[0]
 	file := filepath.Join(h.Dir, "idp.db")
 	l := newLoad(t, p.site, users)
-	l.await("the first families", func(done, _ map[string]int) bool { return done["code"] >= 5 })
+	l.more("the first families", enough)
 	backups := times(3, 50)
 	var last string
 	var took time.Duration
@@ -277,32 +277,7 @@ func TestBackupsAndRestoresAmongOthers(t *testing.T) {
 	report(t, "backups under load", backups, "the longest took", took)
 	l.audit()
 
-	// Killed at any moment.
-	kills := times(5, 100)
-	for i := range kills {
-		cmd := exec.CommandContext(t.Context(), binary, "restore", last, "--config", h.Config())
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		after := time.NewTimer(time.Duration(i) * took / time.Duration(kills))
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		select {
-		case <-after.C:
-			cmd.Process.Kill()
-			<-ended
-		case <-ended:
-		}
-		sound(t, file)
-	}
-	if left, err := filepath.Glob(filepath.Join(h.Dir, ".idp-*")); err != nil {
-		t.Fatal(err)
-	} else {
-		for _, path := range left {
-			os.Remove(path)
-		}
-		report(t, "restores killed", kills, "private copies that they left", len(left))
-	}
+	killed(p, last, file, times(9, 150))
 	if out, err := h.Run(t.Context(), "restore", last); err != nil {
 		t.Fatalf("beside a server that runs: %v: %s", err, out)
 	}
@@ -318,4 +293,105 @@ func TestBackupsAndRestoresAmongOthers(t *testing.T) {
 	if err := r.Stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+// killed puts back a backup n times, and kills that: in a third of them at a moment
+// of the time that it takes, in another as soon as so much of the new database is
+// written, and in the last a moment after all of it is. It sees that there is the
+// old one or the new one, whole.
+func killed(p *parlour, backup, file string, n int) {
+	p.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer db.Close()
+	ctx := p.Context()
+	mark := func() { // what is not in the backup
+		p.Helper()
+		_, err := db.ExecContext(ctx, "INSERT OR IGNORE INTO rates VALUES (zeroblob(32), 9000000000000000)")
+		p.must(err)
+		_, err = db.ExecContext(ctx, "PRAGMA wal_checkpoint(truncate)")
+		p.must(err)
+	}
+	state := func() (epoch int64, marks int) {
+		p.Helper()
+		p.must(db.QueryRowContext(ctx, "SELECT coalesce(max(bumped), 0), (SELECT count(*) FROM rates WHERE key = zeroblob(32)) FROM epoch").Scan(&epoch, &marks))
+		return epoch, marks
+	}
+	log := func() int64 {
+		if info, err := os.Stat(file + "-wal"); err == nil {
+			return info.Size()
+		}
+		return 0
+	}
+	// put begins it, kills it as soon as at says so, and returns how much was written.
+	put := func(at func(since time.Duration, written int64) bool) (written int64, ended error) {
+		p.Helper()
+		before := log()
+		cmd := exec.CommandContext(ctx, binary, "restore", backup, "--config", p.house.Config())
+		began := time.Now()
+		p.must(cmd.Start())
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		for {
+			select {
+			case err := <-done:
+				return log() - before, err
+			default:
+			}
+			if at(time.Since(began), log()-before) {
+				cmd.Process.Kill()
+				return log() - before, <-done
+			}
+			runtime.Gosched()
+		}
+	}
+
+	mark()
+	began := time.Now()
+	all, err := put(func(time.Duration, int64) bool { return false })
+	p.must(err)
+	took := time.Since(began)
+	var olds, news, within int
+	for i := range n {
+		mark()
+		before, _ := state()
+		var whole time.Duration // when all of it was written
+		written, _ := put(func(since time.Duration, written int64) bool {
+			switch i % 3 {
+			case 0:
+				return since >= took*time.Duration(i)/time.Duration(n)
+			case 1:
+				return written >= all*int64(i)/int64(n)
+			default:
+				if whole == 0 && written >= all {
+					whole = since
+				}
+				return whole > 0 && since-whole >= 4*time.Millisecond*time.Duration(i)/time.Duration(n)
+			}
+		})
+		switch epoch, marks := state(); {
+		case epoch == before && marks == 1:
+			olds++
+			if written > 0 {
+				within++
+			}
+		case epoch > before && marks == 0:
+			news++
+		default:
+			p.Errorf("kill %d: the epoch was %d and is %d, and there are %d marks", i, before, epoch, marks)
+		}
+		sound(p.T, file)
+	}
+	if within == 0 {
+		p.Error("no kill came while the database was replaced")
+	}
+	left, err := filepath.Glob(filepath.Join(p.house.Dir, ".idp-*"))
+	p.must(err)
+	for _, path := range left {
+		p.must(os.Remove(path))
+	}
+	report(p.T, "restores killed", n, "KiB that one writes", all>>10, "it takes", took,
+		"the old one", olds, "of them half written", within, "the new one", news, "private files left", len(left))
 }

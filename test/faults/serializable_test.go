@@ -3,23 +3,19 @@ package faults
 import (
 	"context"
 	"net/url"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sallyport-id/sallyport/test/fleet"
-	"github.com/sallyport-id/sallyport/test/pg"
 )
 
 // The whole load over three replicas whose DSN asks for SERIALIZABLE, as an
 // engine that has nothing weaker would be: a transaction that loses is run
 // again, and nobody is told to come again.
 func TestTheWholeLoadAtSerializable(t *testing.T) {
-	if os.Getenv(pg.Env) == "" {
-		t.Skip("needs PostgreSQL: go run ./test/pg/withpg -- go test ./test/faults")
-	}
+	needsPostgres(t)
 	t.Parallel()
 	b := balancer(t)
 	users := times(150, 3000)

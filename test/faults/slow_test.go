@@ -67,13 +67,9 @@ func TestSlowClientsDoNotHarmTheOthers(t *testing.T) {
 	r := start(t, h, 1)[0]
 	site := visit(t, h)
 	l := newLoad(t, site, users)
-	more := func(done map[string]int) func(now, _ map[string]int) bool {
-		return func(now, _ map[string]int) bool {
-			return now["code"] >= done["code"]+times(10, 300) && now["refresh"] >= done["refresh"]+times(50, 2000)
-		}
-	}
+	work := map[string]int{"code": times(10, 300), "refresh": times(50, 2000)}
 	began := time.Now()
-	l.await("the load without them", more(nil))
+	l.more("the load without them", work)
 	alone, before := time.Since(began), l.lap()
 
 	address := strings.TrimPrefix(r.URL, "http://")
@@ -113,9 +109,8 @@ func TestSlowClientsDoNotHarmTheOthers(t *testing.T) {
 			}
 		})
 	}
-	done, _ := l.count()
 	began = time.Now()
-	l.await("the load beside them", more(done))
+	l.more("the load beside them", work)
 	beside, meanwhile := time.Since(began), l.lap()
 	// Each kind is cut off.
 	l.await("all kinds to be cut off", func(_, _ map[string]int) bool {

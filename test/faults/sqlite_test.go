@@ -123,10 +123,7 @@ func TestTheServerIsKilledOverItsFile(t *testing.T) {
 		// Of these two a commit that nobody was told of is told from a theft by
 		// nothing, but the grace of a refresh. The load has many of them.
 		flight := (i+i/len(all))%2 == 1 && d.name != "code" && d.name != "refresh"
-		done, _ := l.count()
-		l.await("some to get on", func(now, _ map[string]int) bool {
-			return now["code"] > done["code"] && now["refresh"] >= done["refresh"]+3
-		})
+		l.more("some to get on", map[string]int{"code": 1, "refresh": 3})
 		ready := d.ready(p)
 		told := make(chan error, 1)
 		go func() { told <- ready.do() }()
@@ -165,10 +162,7 @@ func TestTheServerIsKilledOverItsFile(t *testing.T) {
 			t.Fatalf("kill %d, at %s; answered before: %v", i, d.name, first == nil)
 		}
 	}
-	done, _ := l.count()
-	l.await("more to sign in", func(now, _ map[string]int) bool {
-		return now["code"] >= done["code"]+5 && now["revoke"] > done["revoke"]
-	})
+	l.more("more to sign in", enough)
 	l.Stop()
 	report(t, "kills", kills, "ready again after, at most", slices.Max(took), "in the middle", middle(took))
 	report(t, "killed after the answer", fmt.Sprint(answered), "before it", fmt.Sprint(broken))
@@ -186,10 +180,7 @@ func TestTwoServersOverOneFile(t *testing.T) {
 	b.Set(start(t, p.house, 2)...)
 	l := newLoad(t, visit(t, p.house), users)
 	for range times(1, 20) {
-		before, _ := l.count()
-		l.await("enough", func(done, _ map[string]int) bool {
-			return done["code"] >= before["code"]+30 && done["refresh"] >= before["refresh"]+200 && done["revoke"] >= before["revoke"]+3
-		})
+		l.more("enough", map[string]int{"code": 30, "refresh": 200, "revoke": 3})
 	}
 	l.Stop()
 	report(t, "requests", b.Sent())
