@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -153,7 +154,10 @@ func (s *siege) capacity(ctx context.Context, span time.Duration) (float64, erro
 	}
 }
 
-// lay sends so many passwords a second.
+// lay sends so many passwords a second, and everything else, as strangers come:
+// each without regard to the others, now three at once and now nobody for a while
+// (a Poisson process). At regular intervals half of what can be hashed would never
+// meet another.
 func (s *siege) lay(ctx context.Context, rate float64, span time.Duration) error {
 	s.took, s.failures, s.first, s.in, s.refused = map[string][]time.Duration{}, map[string]int{}, nil, 0, 0
 	// They are there before it begins, and those who were let in are replaced.
@@ -179,14 +183,13 @@ func (s *siege) lay(ctx context.Context, rate float64, span time.Duration) error
 		if rate == 0 {
 			return
 		}
-		tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
 		wg.Go(func() {
-			defer tick.Stop()
-			for {
+			for next := time.Now(); ; {
+				next = next.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
 				select {
 				case <-ctx.Done():
 					return
-				case <-tick.C:
+				case <-time.After(time.Until(next)):
 					wg.Go(fn)
 				}
 			}
