@@ -61,7 +61,8 @@ func (c *cli) restoreCommand() *cobra.Command {
 		Short: "Put a backup in the place of the SQLite database",
 		Long: `Restore puts what "idp backup" wrote in the place of the SQLite database, all of it
 or nothing. What is there now is lost: back it up first if it can be read.
-Stop the servers before, and start them after.
+Servers may run meanwhile. Start them again after it: some things they read only
+when they start.
 
 Nothing in the backup that could be used up or taken back is good any more, as
 after "idp epoch bump", which says more: what was used or revoked since would
