@@ -2,8 +2,9 @@ package storage
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"gorm.io/gorm/clause"
@@ -89,27 +90,37 @@ func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
 	return v, nil
 }
 
-// endAll ends every session, and writes down which clients are to be told. It
-// returns how many of each.
+// endAll ends every session, some at a time, and writes down which clients are to
+// be told. It returns how many of each.
 func (d *DB) endAll(ctx context.Context, now time.Time) (sessions, logouts int64, err error) {
-	var ended []sessionRow
-	err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
-		Where("ended = ?", false).Update("ended", true).Error
-	if err != nil {
-		return 0, 0, err
-	}
-	for some := range slices.Chunk(ended, 500) {
-		in, err := d.joins(ctx, some)
+	const some = 500
+	for first, more := "", true; more; {
+		last := ""
+		err := d.read(ctx).Raw("SELECT id FROM sessions WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?", first, some-1).Row().Scan(&last)
+		if more = err == nil; !more && !errors.Is(err, sql.ErrNoRows) {
+			return 0, 0, err
+		}
+		among := d.write(ctx).Where("id > ?", first)
+		if more {
+			among = among.Where("id <= ?", last) // by the database's order
+		}
+		var ended []sessionRow
+		err = among.Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
+			Where("ended = ?", false).Update("ended", true).Error
 		if err != nil {
 			return 0, 0, err
 		}
-		n, err := d.announce(ctx, some, in, now)
+		in, err := d.joins(ctx, ended)
 		if err != nil {
 			return 0, 0, err
 		}
-		logouts += int64(n)
+		n, err := d.announce(ctx, ended, in, now)
+		if err != nil {
+			return 0, 0, err
+		}
+		first, sessions, logouts = last, sessions+int64(len(ended)), logouts+int64(n)
 	}
-	return int64(len(ended)), logouts, nil
+	return sessions, logouts, nil
 }
 
 // clock returns the time that it is, for here and for the database: the later of

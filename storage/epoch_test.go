@@ -3,6 +3,7 @@ package storage_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -110,6 +111,34 @@ func TestNothingOlderThanTheEpochIsGood(t *testing.T) {
 		must(t, err)
 		if want := (storage.Voided{Sessions: 1, Grants: 1, Logouts: 1}); again != want {
 			t.Errorf("again: got %+v, want %+v", again, want)
+		}
+	})
+}
+
+// However many sessions there are, all of them end and each client is told once of
+// each.
+func TestABumpEndsManySessions(t *testing.T) {
+	each(t, func(t *testing.T, d *storage.DB) {
+		ctx := t.Context()
+		must(t, d.AddClient(ctx, provider.Client{ID: "app", Type: provider.SPA, BackchannelLogoutURI: "https://app.example/"}))
+		const n = 1100
+		must(t, d.Atomically(ctx, func(ctx context.Context) error {
+			for i := range n {
+				sessionIn(ctx, t, d, fmt.Sprintf("person %d", i), "app")
+			}
+			return nil
+		}))
+		for _, want := range []storage.Voided{{Sessions: n, Grants: n, Logouts: n}, {}} {
+			got, err := d.BumpEpoch(ctx)
+			must(t, err)
+			if got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		}
+		told := logouts(t, d)
+		slices.Sort(told)
+		if len(told) != n || len(slices.Compact(told)) != n {
+			t.Errorf("%d notices, to %d", len(told), len(slices.Compact(told)))
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"strings"
@@ -16,11 +17,17 @@ import (
 // sessionWith stores a session of subject in which the client was given something.
 func sessionWith(t *testing.T, d *storage.DB, subject, client string) provider.Session {
 	t.Helper()
+	return sessionIn(t.Context(), t, d, subject, client)
+}
+
+// sessionIn does so in the transaction of ctx.
+func sessionIn(ctx context.Context, t *testing.T, d *storage.DB, subject, client string) provider.Session {
+	t.Helper()
 	s := provider.Session{ID: rand.Text(), Login: authflow.Login{Subject: subject}, Expires: time.Now().Add(time.Hour)}
 	_, _ = rand.Read(s.Cookie[:]) // never fails
-	must(t, d.SaveSession(t.Context(), s))
+	must(t, d.SaveSession(ctx, s))
 	g := provider.Grant{ID: rand.Text(), Subject: subject, ClientID: client, SessionID: s.ID, Login: s.Login, Expires: s.Expires}
-	must(t, d.CreateGrant(t.Context(), g))
+	must(t, d.CreateGrant(ctx, g))
 	return s
 }
 
