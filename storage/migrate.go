@@ -76,8 +76,8 @@ func (d *DB) Migrate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("storage: migrate: %w", err)
 		}
-		// SQLite has no lock that goose could hold. If it failed because another
-		// process was a step ahead, it goes on from there.
+		// SQLite has no lock that goose could hold: there a step that another
+		// process has just made fails, and this one goes on from there.
 		if len(after) == len(before) {
 			return fmt.Errorf("storage: migrate: %w", cmp.Or(failed, ErrSchema))
 		}

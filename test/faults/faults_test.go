@@ -23,8 +23,10 @@ import (
 
 var long = flag.Bool("long", false, "break things as often as docs/reliability.md says, not just a few times")
 
-// binary is idp, built once.
-var binary string
+var (
+	binary  string // idp, built once
+	scratch string // a directory for what the tests share
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -34,8 +36,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = built
+	if scratch, err = os.MkdirTemp("", "faults"); err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1)
+	}
 	status := m.Run()
 	clean()
+	os.RemoveAll(scratch)
 	os.Exit(status)
 }
 

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -17,11 +18,17 @@ import (
 	"github.com/sallyport-id/sallyport/test/pg"
 )
 
-// nextVersion builds idp as it might be one version on: with a further step of the
-// schema, of the kinds that ours may be of, and one that only the lock keeps from
+// nextVersion builds idp, once, as it might be one version on: with a further step of the
+// schema, of the kinds that ours may be of, and one that nothing in it keeps from
 // being made twice.
 func nextVersion(t *testing.T) (path string) {
 	t.Helper()
+	path = filepath.Join(scratch, "next")
+	building.Lock()
+	defer building.Unlock()
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
 	dir := t.TempDir()
 	steps := map[string]string{
 		"postgres": "ALTER TABLE flows ADD COLUMN next TEXT NOT NULL DEFAULT '';\nALTER TABLE grants ADD COLUMN next BIGINT NOT NULL DEFAULT 0;\n" +
@@ -46,6 +53,7 @@ func nextVersion(t *testing.T) (path string) {
 		put(name, "00999_next.sql", step)
 	}
 	put("postgres", "01000_row.sql", "INSERT INTO next SELECT md5(random()::text) FROM pg_sleep(0.3);")
+	put("sqlite", "01000_row.sql", "INSERT INTO next WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < 500000) SELECT hex(randomblob(16)) FROM c WHERE i = 500000;")
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
@@ -54,13 +62,14 @@ func nextVersion(t *testing.T) (path string) {
 	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	path = filepath.Join(dir, "idp")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", file, "-o", path, "github.com/sallyport-id/sallyport/cmd/idp")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the next version: %v\n%s", err, out)
 	}
 	return path
 }
+
+var building sync.Mutex // the next version
 
 // upAtOnce has so many processes migrate at the same time, and returns how often
 // one said that it was done.
@@ -103,6 +112,20 @@ func steps(t *testing.T, dsn string) (all map[int64]int) {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// rows counts those of a table of the SQLite database in a file.
+func rows(t *testing.T, file, table string) (n int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // The schema is brought one version on while people sign in over replicas of the
@@ -163,10 +186,17 @@ func TestManyMigrateAtOnce(t *testing.T) {
 	t.Parallel()
 	const processes = 8
 	rounds := times(1, 20)
+	next := nextVersion(t)
 	for range rounds {
 		h := open(t, fleet.Plan{Database: "sqlite"})
+		file := filepath.Join(h.Dir, "idp.db")
 		upAtOnce(t, h, processes)
-		sound(t, filepath.Join(h.Dir, "idp.db"))
+		sound(t, file)
+		h.Binary = next
+		upAtOnce(t, h, processes)
+		if n := rows(t, file, "next"); n != 1 {
+			t.Errorf("a step that nothing in it keeps from being made twice was made %d times", n)
+		}
 		if os.Getenv(pg.Env) == "" {
 			continue
 		}
