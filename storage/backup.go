@@ -53,7 +53,7 @@ func place(part, path string) error {
 		return err
 	}
 	if err := flush(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("%s is whole, but may not outlast a power cut: %w", path, err)
+		return errors.Join(err, os.Remove(path)) // it might not outlast a power cut
 	}
 	return nil
 }
