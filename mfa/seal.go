@@ -155,15 +155,6 @@ func (s *Sealer) NeedsReseal(text Sealed) bool {
 	return text != "" && id != s.first
 }
 
-// Missing returns the ID of the key that text is sealed with if s has no such
-// key, and "" if it has.
-func (s *Sealer) Missing(text Sealed) string {
-	if id, _, _ := text.split(); text != "" && s.keys[id] == nil {
-		return id
-	}
-	return ""
-}
-
 // split returns the key's ID and the box of t.
 func (t Sealed) split() (id, box string, ok bool) {
 	version, rest, _ := strings.Cut(string(t), ".")

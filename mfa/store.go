@@ -93,6 +93,16 @@ type Account struct {
 	RecoveryLeft int
 }
 
+// Opens returns an error, which wraps ErrNoKey or ErrUnsealable, unless s opens the
+// secret of a, if it has one.
+func (a Account) Opens(s *Sealer) error {
+	if a.Secret == "" {
+		return nil
+	}
+	_, err := s.Open(a.Secret, forSecret, a.Subject)
+	return err
+}
+
 // Misses are wrong attempts, as far back as a budget looks.
 type Misses struct {
 	Times []time.Time // of each, the oldest first

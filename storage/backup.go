@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/storage/internal/sqlite"
@@ -47,7 +48,9 @@ func place(part, path string) error {
 	// file system has them.
 	err := os.Link(part, path)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		err = os.Rename(part, path)
+		if err = vacant(path); err == nil {
+			err = os.Rename(part, path)
+		}
 	}
 	if err != nil {
 		return err
@@ -99,49 +102,69 @@ func copyTo(ctx context.Context, d *DB, dir string) (_ string, err error) {
 }
 
 // oneFile makes of a copy a database that is read without writing beside it, from
-// a disk on which nothing can be written.
-func oneFile(ctx context.Context, path string) (err error) {
-	d, err := openFile(path, "journal_mode(delete)")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	var mode string
-	if err := d.reader.WithContext(ctx).Raw("PRAGMA journal_mode").Row().Scan(&mode); err != nil {
-		return onSQLite.passes(err)
-	}
-	if mode != "delete" {
-		return fmt.Errorf("%s cannot be read alone: its journal is %s", path, mode)
-	}
-	return nil
+// a disk on which nothing can be written. What stands beside it yet is written into
+// it, or there is an error.
+func oneFile(ctx context.Context, path string) error {
+	return inFile(path, func(d *DB) error {
+		var mode string
+		if err := d.reader.WithContext(ctx).Raw("PRAGMA journal_mode").Row().Scan(&mode); err != nil {
+			return onSQLite.passes(err)
+		}
+		if mode != "delete" {
+			return fmt.Errorf("%s cannot be read alone: its journal is %s", path, mode)
+		}
+		return nil
+	}, "journal_mode(delete)")
 }
 
-// sound returns an error unless the file is a whole database with our schema in it, of
-// whatever version.
-func sound(ctx context.Context, path string) (err error) {
-	if _, err := os.Stat(path); err != nil {
+// ErrDamaged says that a file is no database of SQLite, or not whole.
+var ErrDamaged = errors.New("storage: no database of SQLite, or damaged")
+
+// sound returns an error, which may be ErrDamaged, unless the file is a whole
+// database with our schema in it, of whatever version.
+func sound(ctx context.Context, path string) error {
+	// SQLite does not say why it cannot open one.
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
 		return err
 	}
-	d, err := openFile(path, "query_only(1)")
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return inFile(path, func(d *DB) error {
+		var said string
+		if err := d.reader.WithContext(ctx).Raw("PRAGMA integrity_check(1)").Row().Scan(&said); sqlite.Damaged(err) {
+			return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+		} else if err != nil {
+			return fmt.Errorf("%s cannot be read: %w", path, err)
+		}
+		if said != "ok" {
+			return fmt.Errorf("%s: %w: %s", path, ErrDamaged, said)
+		}
+		made, err := d.applied(ctx)
+		if err != nil {
+			return err
+		}
+		if len(made) == 0 {
+			return fmt.Errorf("%s is no database of Sallyport", path)
+		}
+		return nil
+	}, "query_only(1)")
+}
+
+// inFile calls fn with the database in a file, and with what is to be set.
+func inFile(path string, fn func(*DB) error, pragmas ...string) (err error) {
+	d, err := openFile(path, pragmas...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	var said string
-	if err := d.reader.WithContext(ctx).Raw("PRAGMA integrity_check(1)").Row().Scan(&said); err != nil {
-		return fmt.Errorf("%s is no database of SQLite, or damaged: %w", path, err)
-	}
-	if said != "ok" {
-		return fmt.Errorf("%s is damaged: %s", path, said)
-	}
-	made, err := d.applied(ctx)
-	if err != nil {
-		return err
-	}
-	if len(made) == 0 {
-		return fmt.Errorf("%s is no database of Sallyport", path)
-	}
-	return nil
+	return fn(d)
 }
 
 // openFile opens a file, with what is to be set.
@@ -196,49 +219,55 @@ func Copy(ctx context.Context, from, path string) (_ *Restored, err error) {
 			err = errors.Join(err, r.Discard())
 		}
 	}()
-	if err := paged(ctx, r.path); err != nil {
+	if err := paged(ctx, r.path, path); err != nil {
 		return nil, fmt.Errorf("storage: restore: %w", err)
 	}
 	r.db, err = Open(ctx, Config{DSN: "sqlite:" + r.path, Migrate: true})
 	return r, err
 }
 
-// pageSize is that of every database of ours: SQLite's own.
-const pageSize = 4096
-
-// paged gives a copy the pages of our databases. Over one with a log, no other
-// size can be restored.
-func paged(ctx context.Context, path string) (err error) {
-	d, err := openFile(path, fmt.Sprintf("page_size(%d)", pageSize))
+// paged gives the copy at part, which has no log, the pages of the database at
+// path: with pages of another size it cannot be written over that.
+func paged(ctx context.Context, part, path string) error {
+	size := func(path string) (n int, err error) {
+		err = inFile(path, func(d *DB) error {
+			return d.reader.WithContext(ctx).Raw("PRAGMA page_size").Row().Scan(&n)
+		}, "query_only(1)")
+		return n, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	want, err := size(path)
 	if err != nil {
+		return nil // Replace says what is the matter with it
+	}
+	if have, err := size(part); err != nil || have == want {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	var size int
-	if err := d.reader.WithContext(ctx).Raw("PRAGMA page_size").Row().Scan(&size); err != nil || size == pageSize {
-		return err
-	}
-	return d.reader.WithContext(ctx).Exec("VACUUM").Error
+	return inFile(part, func(d *DB) error {
+		return d.reader.WithContext(ctx).Exec("VACUUM").Error
+	}, fmt.Sprintf("page_size(%d)", want))
 }
 
 // Opens returns an error, which wraps mfa.ErrNoKey or mfa.ErrUnsealable, unless
-// sealer opens the signing keys and has the keys that second factors are sealed with.
+// sealer opens the signing keys and the second factors.
 func (r *Restored) Opens(ctx context.Context, sealer *mfa.Sealer) error {
 	if _, err := r.db.Keys(sealer, KeysConfig{}).Published(ctx); err != nil {
 		return err
 	}
-	rows, err := r.db.read(ctx).Raw("SELECT secret FROM mfa_accounts WHERE secret <> ''").Rows()
+	rows, err := r.db.read(ctx).Raw("SELECT subject, secret FROM mfa_accounts WHERE secret <> ''").Rows()
 	if err != nil {
 		return fmt.Errorf("storage: restore: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var secret mfa.Sealed
-		if err := rows.Scan(&secret); err != nil {
+		var a mfa.Account
+		if err := rows.Scan(&a.Subject, &a.Secret); err != nil {
 			return fmt.Errorf("storage: restore: %w", err)
 		}
-		if id := sealer.Missing(secret); id != "" {
-			return fmt.Errorf("storage: second factors are sealed with the key %q: %w", id, mfa.ErrNoKey)
+		if err := a.Opens(sealer); err != nil {
+			return fmt.Errorf("storage: the second factor of %s: %w", a.Subject, err)
 		}
 	}
 	return rows.Err()
@@ -252,41 +281,58 @@ func (r *Restored) Opens(ctx context.Context, sealer *mfa.Sealer) error {
 // so that what they took before is older than the epoch; then they see what is new
 // with their next statement. What they learned at their start they know for as
 // long as they run: start them again.
-func (r *Restored) Replace(ctx context.Context, path string) (v Voided, err error) {
+//
+// If the epoch of either is in the future it returns ErrEpochAhead, unless the
+// clock is to be trusted, as for BumpEpoch.
+func (r *Restored) Replace(ctx context.Context, path string, trust bool) (v Voided, err error) {
 	put := r.overwrite
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		put = r.found
 	}
-	if v, err = put(ctx, path); err != nil {
+	if v, err = put(ctx, path, trust); err != nil {
 		return Voided{}, fmt.Errorf("storage: restore: %w", err)
 	}
 	return v, nil
 }
 
 // found puts r where there is no database.
-func (r *Restored) found(ctx context.Context, path string) (v Voided, err error) {
-	for _, suffix := range []string{"-wal", "-journal"} {
-		// SQLite would take it for that of the new one.
-		if _, err := os.Lstat(path + suffix); err == nil {
-			return v, fmt.Errorf("%s is there, of a database that is not; move it away", path+suffix)
-		}
-	}
-	if v, err = r.db.BumpEpoch(ctx); err != nil {
+func (r *Restored) found(ctx context.Context, path string, trust bool) (v Voided, err error) {
+	if err := vacant(path); err != nil {
 		return v, err
 	}
-	// With the last connection the log is written into the file, which is all of it
-	// then.
+	if v, err = r.db.BumpEpoch(ctx, trust); err != nil {
+		return v, err
+	}
 	if err := r.db.Close(); err != nil {
 		return v, err
 	}
 	r.db = nil
+	// With the last connection the log should be written into the file, but who
+	// closes one is not told if the disk is full.
+	if err := oneFile(ctx, r.path); err != nil {
+		return v, err
+	}
 	return v, place(r.path, path)
 }
 
+// vacant returns an error, which may be fs.ErrExist, unless there is nothing at
+// path, not even what a database has left beside it: SQLite would take that for
+// the new one's.
+func vacant(path string) error {
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		if _, err := os.Lstat(path + suffix); err == nil {
+			return fmt.Errorf("%s: %w", path+suffix, fs.ErrExist)
+		}
+	}
+	return nil
+}
+
 // overwrite puts r over a database, whoever has it open.
-func (r *Restored) overwrite(ctx context.Context, path string) (v Voided, err error) {
+func (r *Restored) overwrite(ctx context.Context, path string, trust bool) (v Voided, err error) {
 	d, err := Open(ctx, Config{DSN: "sqlite:" + path, AnySchema: true})
-	if err != nil {
+	if sqlite.Damaged(err) {
+		return v, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+	} else if err != nil {
 		return v, err
 	}
 	defer d.Close() // what it has written is written
@@ -294,8 +340,17 @@ func (r *Restored) overwrite(ctx context.Context, path string) (v Voided, err er
 	if err != nil {
 		return v, err
 	}
+	made, err := d.applied(ctx)
+	if err != nil {
+		return v, onSQLite.passes(err)
+	}
+	if _, knows := made[14]; knows && !trust { // the step that makes its table
+		if err := d.behind(ctx, time.Now()); err != nil {
+			return v, err
+		}
+	}
 	err = sqlite.Overwrite(ctx, pool, r.path, func() (err error) {
-		v, err = r.db.BumpEpoch(ctx)
+		v, err = r.db.BumpEpoch(ctx, trust)
 		return err
 	})
 	return v, onSQLite.passes(err)

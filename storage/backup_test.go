@@ -79,7 +79,7 @@ func TestARestoreIsWholeOrNothing(t *testing.T) {
 	// Used beside the restore, and not in the backup.
 	issued := time.Now()
 	must(t, d.SpendAssertion(ctx, provider.Hash{1}, issued, issued.Add(time.Hour)))
-	voided, err := r.Replace(ctx, file)
+	voided, err := r.Replace(ctx, file, false)
 	must(t, err)
 	if voided.Sessions != 1 {
 		t.Errorf("void are %+v", voided)
@@ -122,7 +122,7 @@ func TestARestoreMakesADatabaseOrNothing(t *testing.T) {
 	replace := func(ctx context.Context) error {
 		r, err := storage.Copy(t.Context(), backup, file)
 		must(t, err)
-		_, err = r.Replace(ctx, file)
+		_, err = r.Replace(ctx, file, false)
 		must(t, r.Discard())
 		return err
 	}
@@ -154,30 +154,42 @@ func TestARestoreMakesADatabaseOrNothing(t *testing.T) {
 	}
 }
 
-// A file that another program has written anew has pages of another size.
-func TestABackupWithOtherPagesIsRestored(t *testing.T) {
-	ctx := t.Context()
-	file := filepath.Join(t.TempDir(), "idp.db")
-	d := open(t, storage.Config{DSN: "sqlite:" + file})
-	must(t, d.AddClient(ctx, provider.Client{ID: "app", Type: provider.SPA}))
-	backup := filepath.Join(t.TempDir(), "backup.db")
-	must(t, d.Backup(ctx, backup))
-	other, err := sql.Open("sqlite", backup)
-	must(t, err)
-	_, err = other.ExecContext(ctx, "PRAGMA page_size = 8192; VACUUM")
-	must(t, err)
-	var size int
-	must(t, other.QueryRowContext(ctx, "PRAGMA page_size").Scan(&size))
-	must(t, other.Close())
-	if size != 8192 {
-		t.Fatalf("its pages are of %d bytes", size)
-	}
-	r, err := storage.Copy(ctx, backup, file)
-	must(t, err)
-	_, err = r.Replace(ctx, file)
-	must(t, errors.Join(err, r.Discard()))
-	if _, err := d.Client(ctx, "app"); err != nil {
-		t.Error(err)
+// A file that another program has written anew has pages of another size, be it
+// the backup or what it is to replace.
+func TestPagesOfAnySizeAreRestored(t *testing.T) {
+	for name, small := range map[string]bool{"a backup": false, "a database": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			file := filepath.Join(t.TempDir(), "idp.db")
+			d, err := storage.Open(ctx, storage.Config{DSN: "sqlite:" + file, Migrate: true})
+			must(t, err)
+			must(t, d.AddClient(ctx, provider.Client{ID: "app", Type: provider.SPA}))
+			backup := filepath.Join(t.TempDir(), "backup.db")
+			must(t, errors.Join(d.Backup(ctx, backup), d.Close()))
+			larger := backup
+			if small {
+				larger = file
+			}
+			other, err := sql.Open("sqlite", larger)
+			must(t, err)
+			other.SetMaxOpenConns(1)
+			_, err = other.ExecContext(ctx, "PRAGMA journal_mode = delete; PRAGMA page_size = 8192; VACUUM")
+			must(t, err)
+			var size int
+			must(t, other.QueryRowContext(ctx, "PRAGMA page_size").Scan(&size))
+			must(t, other.Close())
+			if size != 8192 {
+				t.Fatalf("its pages are of %d bytes", size)
+			}
+			d = open(t, storage.Config{DSN: "sqlite:" + file})
+			r, err := storage.Copy(ctx, backup, file)
+			must(t, err)
+			_, err = r.Replace(ctx, file, false)
+			must(t, errors.Join(err, r.Discard()))
+			if _, err := d.Client(ctx, "app"); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -194,12 +206,9 @@ func TestARestoreNeedsTheKeysOfSecondFactors(t *testing.T) {
 	}
 	have, lost := sealer(key("have")), sealer(key("lost"))
 	for name, s := range map[string]*mfa.Sealer{"anna": have, "bert": lost} {
-		must(t, d.Atomically(ctx, func(ctx context.Context) error {
-			if _, err := d.Account(ctx, name); err != nil {
-				return err
-			}
-			return d.SaveAccount(ctx, mfa.Account{Subject: name, Secret: s.Seal([]byte("secret"), name)})
-		}))
+		f, err := mfa.New(mfa.Config{Store: d, Sealer: s, Issuer: "Sallyport"})
+		must(t, err)
+		must(t, f.Import(ctx, name, "otpauth://totp/"+name+"?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"))
 	}
 	backup := filepath.Join(t.TempDir(), "backup.db")
 	must(t, d.Backup(ctx, backup))
@@ -209,5 +218,28 @@ func TestARestoreNeedsTheKeysOfSecondFactors(t *testing.T) {
 	if err := r.Opens(ctx, have); !errors.Is(err, mfa.ErrNoKey) || !strings.Contains(err.Error(), `"lost"`) {
 		t.Errorf("one key is missing: %v", err)
 	}
+	other := mfa.Key{ID: "lost", Secret: bytes.Repeat([]byte("tsol"), mfa.KeySize/4)}
+	if err := r.Opens(ctx, sealer(key("have"), other)); !errors.Is(err, mfa.ErrUnsealable) {
+		t.Errorf("a key of that ID is another: %v", err)
+	}
 	must(t, r.Opens(ctx, sealer(key("have"), key("lost"))))
+}
+
+// A link to nothing is no database, and what it leads to is not made.
+func TestARestoreMakesNothingBehindALink(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	d := open(t, storage.Config{DSN: "sqlite:" + filepath.Join(t.TempDir(), "idp.db")})
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	must(t, d.Backup(ctx, backup))
+	link := filepath.Join(dir, "idp.db")
+	must(t, os.Symlink(filepath.Join(dir, "gone.db"), link))
+	r, err := storage.Copy(ctx, backup, link)
+	must(t, err)
+	if _, err := r.Replace(ctx, link, false); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("got %v", err)
+	}
+	must(t, r.Discard())
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("there are %v, %v", files, err)
+	}
 }

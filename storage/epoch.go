@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"gorm.io/gorm/clause"
-
 	"github.com/sallyport-id/sallyport/provider"
 )
 
@@ -34,8 +32,10 @@ type Voided struct {
 // It is one transaction over all of them, which who writes meanwhile waits for.
 // What a replica is at is either before it, or sees it. On PostgreSQL it fails if
 // the clocks here and there differ by more than 10 s: by a wrong one, what was
-// used last would be good, or what comes next would not.
-func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
+// used last would be good, or what comes next would not. If the epoch is in the
+// future already, it returns ErrEpochAhead, unless the clock here is to be trusted:
+// then what was void until then is good again as soon as it is newer than now.
+func (d *DB) BumpEpoch(ctx context.Context, trust bool) (Voided, error) {
 	var v Voided
 	err := d.Atomically(ctx, func(ctx context.Context) error {
 		v = Voided{} // may be the second try
@@ -43,9 +43,16 @@ func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
 		if err != nil {
 			return err
 		}
-		_, most := d.engine.extremes()
+		if err := d.behind(ctx, now); err != nil && !trust {
+			return err
+		}
 		// A code of the step to come is good already, and may have been used.
 		const step = "(CAST(? AS BIGINT) / period + 1)"
+		_, most := d.engine.extremes()
+		bumped, below := most+"(epoch.bumped, excluded.bumped)", " < "
+		if trust {
+			bumped, below = "excluded.bumped", " <> "
+		}
 		for _, s := range []struct {
 			n    *int64
 			text string
@@ -54,12 +61,12 @@ func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
 			{&v.Flows, "UPDATE flows SET ended = ?, ending = ?, version = version + 1 WHERE ended = ?", []any{true, string(provider.EndDenied), false}},
 			{&v.Pushed, "DELETE FROM pushed_requests WHERE spent = 0", nil},
 			{&v.Grants, "UPDATE grants SET revoked = ? WHERE revoked = 0", []any{mark(now)}},
-			{nil, "UPDATE mfa_accounts SET version = version + 1, last_step = " + step + " WHERE period > 0 AND last_step < " + step, []any{now.Unix(), now.Unix()}},
+			{nil, "UPDATE mfa_accounts SET version = version + 1, last_step = " + step + " WHERE period > 0 AND last_step" + below + step, []any{now.Unix(), now.Unix()}},
 			{&v.Tickets, "UPDATE mfa_accounts SET version = version + 1, ticket = ?, ticket_expires = 0," +
 				" pending = '', pending_binding = '', pending_expires = 0, unsaved = '', unsaved_binding = '', unsaved_expires = 0" +
 				" WHERE ticket_expires > 0 OR pending_expires > 0 OR unsaved_expires > 0", []any{[]byte{}}},
 			{&v.Codes, "UPDATE mfa_recovery_codes SET used = ? WHERE used = 0", []any{mark(now)}},
-			{nil, "INSERT INTO epoch (id, bumped) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET bumped = " + most + "(epoch.bumped, excluded.bumped)", []any{mark(now)}},
+			{nil, "INSERT INTO epoch (id, bumped) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET bumped = " + bumped, []any{mark(now)}},
 		} {
 			switch s.n {
 			case &v.Grants: // sessions are locked after flows and before grants, as by the step of a flow
@@ -90,6 +97,20 @@ func (d *DB) BumpEpoch(ctx context.Context) (Voided, error) {
 	return v, nil
 }
 
+// ErrEpochAhead says that the epoch is in the future: the clock here is behind, or
+// that of who bumped it was ahead.
+var ErrEpochAhead = errors.New("storage: the epoch is in the future")
+
+// behind returns ErrEpochAhead if the epoch of d is later than now.
+func (d *DB) behind(ctx context.Context, now time.Time) error {
+	var at micros
+	err := d.read(ctx).Raw("SELECT coalesce(max(bumped), 0) FROM epoch").Row().Scan(&at)
+	if err == nil && at.time().After(now.Add(apart)) {
+		err = fmt.Errorf("%w: it is %s", ErrEpochAhead, at.time().Format(time.RFC3339))
+	}
+	return err
+}
+
 // endAll ends every session, some at a time, and writes down which clients are to
 // be told. It returns how many of each.
 func (d *DB) endAll(ctx context.Context, now time.Time) (sessions, logouts int64, err error) {
@@ -100,13 +121,11 @@ func (d *DB) endAll(ctx context.Context, now time.Time) (sessions, logouts int64
 		if more = err == nil; !more && !errors.Is(err, sql.ErrNoRows) {
 			return 0, 0, err
 		}
-		among := d.write(ctx).Where("id > ?", first)
+		among, args := "ended = ? AND id > ?", []any{false, first}
 		if more {
-			among = among.Where("id <= ?", last) // by the database's order
+			among, args = among+" AND id <= ?", append(args, last) // by the database's order
 		}
-		var ended []sessionRow
-		err = among.Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
-			Where("ended = ?", false).Update("ended", true).Error
+		ended, err := d.markEnded(ctx, among, args...)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestNothingOlderThanTheEpochIsGood(t *testing.T) {
 		old := provider.Hash{2}
 		must(t, d.SpendAssertion(ctx, provider.Hash{3}, now, now.Add(time.Hour)))
 
-		got, err := d.BumpEpoch(ctx)
+		got, err := d.BumpEpoch(ctx, false)
 		must(t, err)
 		if want := (storage.Voided{Flows: 1, Pushed: 1, Sessions: 3, Grants: 4, Codes: 2, People: 1, Tickets: 1, Logouts: 2}); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
@@ -107,7 +108,7 @@ func TestNothingOlderThanTheEpochIsGood(t *testing.T) {
 
 		// And what comes after is good, until it is bumped again.
 		sessionWith(t, d, "anna", "app")
-		again, err := d.BumpEpoch(ctx)
+		again, err := d.BumpEpoch(ctx, false)
 		must(t, err)
 		if want := (storage.Voided{Sessions: 1, Grants: 1, Logouts: 1}); again != want {
 			t.Errorf("again: got %+v, want %+v", again, want)
@@ -129,7 +130,7 @@ func TestABumpEndsManySessions(t *testing.T) {
 			return nil
 		}))
 		for _, want := range []storage.Voided{{Sessions: n, Grants: n, Logouts: n}, {}} {
-			got, err := d.BumpEpoch(ctx)
+			got, err := d.BumpEpoch(ctx, false)
 			must(t, err)
 			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)
@@ -141,4 +142,61 @@ func TestABumpEndsManySessions(t *testing.T) {
 			t.Errorf("%d notices, to %d", len(told), len(slices.Compact(told)))
 		}
 	})
+}
+
+// An epoch in the future is not lowered, nor taken for one, unless whoever bumps it
+// knows that its clock was wrong. Then what it made void for too long is good again.
+func TestAnEpochInTheFutureIsAskedAbout(t *testing.T) {
+	each(t, func(t *testing.T, d *storage.DB) {
+		ctx, now := t.Context(), time.Now()
+		ahead := now.Add(24 * time.Hour)
+		must(t, d.Write(ctx).Exec("INSERT INTO epoch (id, bumped) VALUES (1, ?)", ahead.UnixMicro()).Error)
+		must(t, d.Atomically(ctx, func(ctx context.Context) error {
+			if _, err := d.Account(ctx, "anna"); err != nil {
+				return err
+			}
+			return d.SaveAccount(ctx, mfa.Account{
+				Subject: "anna", Secret: "s", Params: mfa.Params{Algorithm: "SHA1", Digits: 6, Period: 30}, LastStep: ahead.Unix() / 30,
+			})
+		}))
+		sessionWith(t, d, "anna", "app")
+		if _, err := d.BumpEpoch(ctx, false); !errors.Is(err, storage.ErrEpochAhead) {
+			t.Errorf("got %v", err)
+		}
+		if s, err := d.Sessions(ctx, "anna"); err != nil || len(s) != 1 {
+			t.Errorf("it ended sessions: %v, %v", s, err)
+		}
+		if err := d.SpendAssertion(ctx, provider.Hash{1}, now, now.Add(time.Hour)); !errors.Is(err, provider.ErrVoid) {
+			t.Errorf("an assertion of before: %v", err)
+		}
+		got, err := d.BumpEpoch(ctx, true)
+		must(t, err)
+		if got.Sessions != 1 {
+			t.Errorf("got %+v", got)
+		}
+		must(t, d.SpendAssertion(ctx, provider.Hash{1}, time.Now().Add(time.Second), now.Add(time.Hour)))
+		if a, err := d.Account(ctx, "anna"); err != nil || a.LastStep > time.Now().Unix()/30+1 {
+			t.Errorf("her codes are void up to %d, %v", a.LastStep, err)
+		}
+	})
+}
+
+// Over a database whose epoch is in the future nothing is restored that would lower
+// it.
+func TestARestoreDoesNotLowerTheEpoch(t *testing.T) {
+	ctx := t.Context()
+	file := filepath.Join(t.TempDir(), "idp.db")
+	d := open(t, storage.Config{DSN: "sqlite:" + file})
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	must(t, d.Backup(ctx, backup))
+	must(t, d.Write(ctx).Exec("INSERT INTO epoch (id, bumped) VALUES (1, ?)", time.Now().Add(time.Hour).UnixMicro()).Error)
+	for _, trust := range []bool{false, true} {
+		r, err := storage.Copy(ctx, backup, file)
+		must(t, err)
+		_, err = r.Replace(ctx, file, trust)
+		must(t, r.Discard())
+		if (err == nil) != trust || err != nil && !errors.Is(err, storage.ErrEpochAhead) {
+			t.Errorf("with a clock that is trusted %v: %v", trust, err)
+		}
+	}
 }

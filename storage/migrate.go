@@ -65,7 +65,7 @@ func (d *DB) Migrate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("storage: migrate: %w", err)
 		}
-		if err := d.checkSchema(ctx); err == nil || errors.Is(err, errNewer) {
+		if err := d.checkSchema(ctx); err == nil || errors.Is(err, ErrNewer) {
 			return err
 		}
 		steps, failed := p.Up(ctx)
@@ -102,8 +102,8 @@ func (d *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	return all, nil
 }
 
-// errNewer is the ErrSchema that Migrate cannot mend.
-var errNewer = fmt.Errorf("%w: a newer version of Sallyport has migrated this database; run that version, or restore a backup from before", ErrSchema)
+// ErrNewer is the ErrSchema that Migrate cannot mend.
+var ErrNewer = fmt.Errorf("%w: a newer version of Sallyport has migrated this database; run that version, or restore a backup from before", ErrSchema)
 
 // checkSchema returns ErrSchema unless exactly the known steps were applied.
 func (d *DB) checkSchema(ctx context.Context) error {
@@ -121,7 +121,7 @@ func (d *DB) checkSchema(ctx context.Context) error {
 	}
 	for v := range applied {
 		if !slices.Contains(known, v) {
-			return errNewer
+			return ErrNewer
 		}
 	}
 	for i, v := range known {

@@ -145,9 +145,7 @@ func (d *DB) endSessions(ctx context.Context, subject, id string) (n int, err er
 		if err != nil {
 			return err
 		}
-		var ended []sessionRow
-		err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
-			Where("subject = ? AND ended = ?"+one, args...).Update("ended", true).Error
+		ended, err := d.markEnded(ctx, "subject = ? AND ended = ?"+one, args...)
 		if err != nil {
 			return err
 		}
@@ -160,6 +158,13 @@ func (d *DB) endSessions(ctx context.Context, subject, id string) (n int, err er
 		return nil
 	})
 	return n, err
+}
+
+// markEnded ends the sessions that fulfil a condition, and returns whose they were.
+func (d *DB) markEnded(ctx context.Context, where string, args ...any) (ended []sessionRow, err error) {
+	err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
+		Where(where, args...).Update("ended", true).Error
+	return ended, err
 }
 
 // bereave revokes the grants of sessions that have ended, and writes down which

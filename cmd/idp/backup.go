@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
+	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/storage"
 )
 
@@ -56,7 +57,8 @@ PostgreSQL has its own ways: pg_dump, or a base backup with its log.`,
 }
 
 func (c *cli) restoreCommand() *cobra.Command {
-	return c.reporting(c.configured(&cobra.Command{
+	var trust bool
+	cmd := c.reporting(c.configured(&cobra.Command{
 		Use:   "restore FILE --config FILE",
 		Short: "Put a backup in the place of the SQLite database",
 		Long: `Restore puts what "idp backup" wrote in the place of the SQLite database, all of it
@@ -74,12 +76,19 @@ were in the backup.`,
 			if err != nil {
 				return err
 			}
-			return c.restore(cmd.Context(), conf, args[0])
+			return c.restore(cmd.Context(), conf, args[0], trust)
 		},
 	}))
+	clockFlag(cmd, &trust)
+	return cmd
 }
 
-func (c *cli) restore(ctx context.Context, conf config.Config, from string) (err error) {
+// clockFlag lets whoever calls cmd say that an epoch in the future is wrong.
+func clockFlag(cmd *cobra.Command, trust *bool) {
+	cmd.Flags().BoolVar(trust, "clock-is-right", false, "the clock here is right, and that of who bumped the epoch last was ahead")
+}
+
+func (c *cli) restore(ctx context.Context, conf config.Config, from string, trust bool) (err error) {
 	into := conf.Database.SQLite
 	r, err := storage.Copy(ctx, from, into)
 	if err != nil {
@@ -94,9 +103,16 @@ func (c *cli) restore(ctx context.Context, conf config.Config, from string) (err
 	if err := r.Opens(ctx, sealer); err != nil {
 		return fmt.Errorf("what is sealed in %s cannot be opened, and nothing was changed: %w", from, err)
 	}
-	voided, err := r.Replace(ctx, into)
-	if err != nil {
-		return fmt.Errorf("%w; nothing was changed. If what is at %s is damaged, move it and the files beside it (-wal, -shm) away first", err, into)
+	voided, err := r.Replace(ctx, into, trust)
+	switch {
+	case errors.Is(err, storage.ErrDamaged):
+		return fmt.Errorf("%w; nothing was changed. Move it and the files beside it (-wal, -shm) away first", err)
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%w, but no database that can be read; nothing was changed. Stop the servers, see what it is, and move it away", err)
+	case errors.Is(err, provider.ErrUnavailable):
+		return fmt.Errorf("%w; nothing was changed. If it is locked, stop the servers; if the disk is full, make room; then try again", err)
+	case err != nil:
+		return fmt.Errorf("nothing was changed: %w", err)
 	}
 	return c.reportVoided(voided, func(w io.Writer) {
 		fmt.Fprintf(w, "%s is in the place of %s. Start the servers again.\n", from, into)
@@ -114,18 +130,20 @@ func (c *cli) loadSQLite(instead string) (config.Config, error) {
 }
 
 func (c *cli) epochCommand() *cobra.Command {
+	var trust bool
 	cmd := c.reporting(c.configured(&cobra.Command{
 		Use:   "epoch",
 		Short: "Make void whatever could be used up, after a restore",
 	}))
-	cmd.AddCommand(&cobra.Command{
+	bump := &cobra.Command{
 		Use:   "bump --config FILE",
 		Short: "Make void whatever could be used up or taken back",
 		Long: `Bump ends every session and sign-in, revokes every grant with its codes and
 tokens, and makes void pushed requests, tickets to enrol, recovery codes, the
 codes of authenticator apps up to the next one, and client assertions. After an
 older copy of the database was put back, all that was used or revoked since
-would be good again; after this it is not. Servers may run.
+would be good again; after this it is not. Servers may run; what they write
+waits for it, and with very many sessions is answered with 503.
 
 People sign in again with the next code of their app, and make new recovery
 codes on their account page. Passwords, clients, consents and who is disabled
@@ -133,14 +151,16 @@ stay as they are in the database: what logs, mail and a copy of the database tha
 was replaced say of the time since is to be done again. "idp restore" does this by itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.open(cmd.Context(), func(ctx context.Context, h *house) error {
-				voided, err := h.db.BumpEpoch(ctx)
+				voided, err := h.db.BumpEpoch(ctx, trust)
 				if err != nil {
 					return err
 				}
 				return c.reportVoided(voided, func(io.Writer) {})
 			})
 		},
-	})
+	}
+	clockFlag(bump, &trust)
+	cmd.AddCommand(bump)
 	return cmd
 }
 

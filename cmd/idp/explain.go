@@ -9,14 +9,16 @@ import (
 	"github.com/sallyport-id/sallyport/storage"
 )
 
-// remedies say what to do about errors whose text does not.
+// remedies say what to do about errors whose text does not; "" if it does.
 var remedies = []struct {
 	err    error
 	remedy string
 }{
+	{storage.ErrNewer, ""},
 	{storage.ErrSchema, "Or let the server do it: database.migrate: auto."},
 	{mfa.ErrEnrolled, "To begin anew, reset its factors first: idp user reset-factors."},
 	{mfa.ErrForbidden, "The configuration says enrolment: forbidden."},
+	{storage.ErrEpochAhead, "If this clock is behind, set it right. If it is right, and the one that bumped the epoch was ahead: --clock-is-right."},
 	{mfa.ErrNoKey, "Put the key of that ID back into secrets.sealing."},
 }
 
@@ -28,8 +30,10 @@ func explain(err error) string {
 	}
 	text := plainText(err)
 	for _, r := range remedies {
-		if errors.Is(err, r.err) {
+		if errors.Is(err, r.err) && r.remedy != "" {
 			return text + ". " + r.remedy
+		} else if errors.Is(err, r.err) {
+			return text
 		}
 	}
 	return text

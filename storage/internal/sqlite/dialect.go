@@ -100,6 +100,19 @@ func Passing(err error) bool {
 	return false
 }
 
+// Damaged reports whether err says that a file is no database, or not whole.
+func Damaged(err error) bool {
+	var e *driver.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
+		return true
+	}
+	return false
+}
+
 // Busy reports whether err says that another process has a lock.
 func Busy(err error) bool {
 	var e *driver.Error

@@ -65,6 +65,9 @@ func whole(ctx context.Context, pool *sql.DB, begin func(copier) (*driver.Backup
 		if err == nil && more {
 			err = errors.New("sqlite: not all was copied")
 		}
-		return errors.Join(err, b.Finish())
+		if finished := b.Finish(); err == nil {
+			err = finished // which would say no more than err
+		}
+		return err
 	})
 }
