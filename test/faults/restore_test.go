@@ -278,6 +278,7 @@ func TestBackupsAndRestoresAmongOthers(t *testing.T) {
 	l.audit()
 
 	killed(p, last, file, times(9, 150))
+	founded(p, last, times(8, 80))
 	if out, err := h.Run(t.Context(), "restore", last); err != nil {
 		t.Fatalf("beside a server that runs: %v: %s", err, out)
 	}
@@ -374,7 +375,7 @@ func killed(p *parlour, backup, file string, n int) {
 		switch epoch, marks := state(); {
 		case epoch == before && marks == 1:
 			olds++
-			if written > 0 {
+			if written > all/10 { // more than the server's chores write
 				within++
 			}
 		case epoch > before && marks == 0:
@@ -394,4 +395,55 @@ func killed(p *parlour, backup, file string, n int) {
 	}
 	report(p.T, "restores killed", n, "KiB that one writes", all>>10, "it takes", took,
 		"the old one", olds, "of them half written", within, "the new one", news, "private files left", len(left))
+}
+
+// founded kills restores of a backup to where there is no database, n times, at
+// moments over the time that one takes: there is none then, or all of it.
+func founded(p *parlour, backup string, n int) {
+	p.Helper()
+	config, err := os.ReadFile(p.house.Config())
+	p.must(err)
+	dir := p.TempDir()
+	file, name := filepath.Join(dir, "idp.db"), filepath.Join(dir, "idp.yaml") // which names idp.db
+	p.must(os.WriteFile(name, config, 0o600))
+	var took time.Duration
+	var none, all int
+	for i := range n + 1 {
+		cmd := exec.CommandContext(p.Context(), binary, "restore", backup, "--config", name)
+		began := time.Now()
+		p.must(cmd.Start())
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		if i == 0 { // to see how long it takes
+			p.must(<-done)
+			took = time.Since(began)
+			done <- nil
+		}
+		select {
+		case <-done:
+		case <-time.After(took * time.Duration(i+1) / time.Duration(n+1)):
+			cmd.Process.Kill()
+			<-done
+		}
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			none++
+		} else {
+			all++
+			sound(p.T, file)
+			if rows(p.T, file, "epoch") == 0 {
+				p.Error("what was used up is good again")
+			}
+		}
+		left, err := os.ReadDir(dir)
+		p.must(err)
+		for _, f := range left {
+			if path := filepath.Join(dir, f.Name()); path != name {
+				p.must(os.Remove(path))
+			}
+		}
+	}
+	if none == 0 || all == 0 {
+		p.Errorf("%d times there was none, and %d times all", none, all)
+	}
+	report(p.T, "restores to where there was none, killed", n, "none", none, "all", all)
 }

@@ -151,4 +151,5 @@ type Tokens struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
 	ID      string `json:"id_token"`
+	Expires int    `json:"expires_in"` // of the access token, in seconds
 }
