@@ -63,7 +63,7 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) er
 		return fmt.Errorf("storage: begin: %w", d.engine.passes(err))
 	}
 	defer conn.Close()
-	tx, err := conn.BeginTx(d.engine.txContext(ctx), nil)
+	tx, err := begin(d.engine.txContext(ctx), conn)
 	if err != nil {
 		return fmt.Errorf("storage: begin: %w", d.engine.passes(err))
 	}
@@ -80,7 +80,7 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) er
 	}()
 
 	t := &transaction{tx: d.writer.WithContext(ctx)}
-	t.tx.Statement.ConnPool = tx
+	t.tx.Statement.ConnPool = conn
 	if err := fn(context.WithValue(ctx, inTx{d}, t)); err != nil {
 		return err
 	}
@@ -103,6 +103,34 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) er
 	}
 	return nil
 }
+
+// begin begins a transaction on conn, as its driver does. That of database/sql
+// has a goroutine, and one more for each query in it, which wait for contexts to
+// end: here each statement sees to its own.
+func begin(ctx context.Context, conn *sql.Conn) (on, error) {
+	t := on{conn: conn}
+	err := conn.Raw(func(c any) (err error) {
+		b, ok := c.(driver.ConnBeginTx)
+		if !ok {
+			return fmt.Errorf("storage: %T begins no transactions", c)
+		}
+		t.tx, err = b.BeginTx(ctx, driver.TxOptions{})
+		return err
+	})
+	return t, err
+}
+
+// on is a transaction on a connection.
+type on struct {
+	conn *sql.Conn
+	tx   driver.Tx
+}
+
+// Commit implements driver.Tx.
+func (t on) Commit() error { return t.conn.Raw(func(any) error { return t.tx.Commit() }) }
+
+// Rollback implements driver.Tx.
+func (t on) Rollback() error { return t.conn.Raw(func(any) error { return t.tx.Rollback() }) }
 
 // discard closes the connection instead of giving it back to the pool.
 func discard(conn *sql.Conn) {

@@ -172,21 +172,27 @@ func (d *DB) read(ctx context.Context) *gorm.DB { return d.handle(ctx, d.reader)
 // statement is one of its own.
 func (d *DB) write(ctx context.Context) *gorm.DB { return d.handle(ctx, d.writer) }
 
-// handle returns that of the transaction that ctx is in, otherwise g. A
-// statement on SQLite is over before anyone could give it up, and a context
-// that can end costs two goroutines for each.
+// handle returns that of the transaction that ctx is in, otherwise g. For a
+// context that can end database/sql has a goroutine for each query. A statement
+// on SQLite is over before anyone could give it up. On PostgreSQL the connection
+// sees to it by itself, but who waits for one needs the context.
 func (d *DB) handle(ctx context.Context, g *gorm.DB) *gorm.DB {
-	if t := d.joined(ctx); t != nil {
+	t := d.joined(ctx)
+	if t != nil {
 		g = t.tx
 	}
-	if d.engine != onSQLite {
+	switch {
+	case d.engine == onSQLite:
+		g = g.WithContext(context.WithoutCancel(ctx))
+		if err := ctx.Err(); err != nil {
+			_ = g.AddError(err) // which each call with it returns
+		}
+		return g
+	case t != nil:
+		return g.WithContext(quiet{ctx})
+	default:
 		return g.WithContext(ctx)
 	}
-	g = g.WithContext(context.WithoutCancel(ctx))
-	if err := ctx.Err(); err != nil {
-		_ = g.AddError(err) // which each call with it returns
-	}
-	return g
 }
 
 // pool returns the connections that may write.

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -170,7 +171,7 @@ func (d *DB) connectPostgres(ctx context.Context, c Config) error {
 	if config.ValidateConnect == nil { // no target_session_attrs
 		config.ValidateConnect = writable
 	}
-	pool := stdlib.OpenDB(*config)
+	pool := sql.OpenDB(listening{stdlib.GetConnector(*config)})
 	d.writer, err = d.gormOver(postgresDialector{postgres.New(postgres.Config{Conn: pool}).(*postgres.Dialector)})
 	if err != nil {
 		return errors.Join(fmt.Errorf("storage: %w", err), pool.Close())
@@ -186,6 +187,45 @@ func (d *DB) connectPostgres(ctx context.Context, c Config) error {
 		return err
 	}
 	return d.Ping(ctx)
+}
+
+// A quiet context ends as another does, and only connections that listen hear it.
+type quiet struct{ context.Context }
+
+// Done implements context.Context.
+func (quiet) Done() <-chan struct{} { return nil }
+
+// heard returns the context that ctx keeps quiet about.
+func heard(ctx context.Context) context.Context {
+	if q, ok := ctx.(quiet); ok {
+		return q.Context
+	}
+	return ctx
+}
+
+// A listening connector makes listeners.
+type listening struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (l listening) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := l.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return listener{c.(*stdlib.Conn)}, nil
+}
+
+// A listener is a connection that hears when a quiet context ends.
+type listener struct{ *stdlib.Conn }
+
+// ExecContext implements driver.ExecerContext.
+func (l listener) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return l.Conn.ExecContext(heard(ctx), query, args)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (l listener) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return l.Conn.QueryContext(heard(ctx), query, args)
 }
 
 // A tracer tells of statements on PostgreSQL.
