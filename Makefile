@@ -54,7 +54,7 @@ growth:
 	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -growth 1000:5000,100000:500000,1000000:5000000 -seconds 1
 
 overload:
-	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -overload -users 8000 -seconds 30
+	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -overload -users 10000 -seconds 30
 
 load:
 	$(GO) run ./test/pg/withpg -- $(GO) run ./test/load -chart docs/images/load.svg

@@ -82,6 +82,12 @@ func (p plan) overload(ctx context.Context, binary, database string) (err error)
 			fmt.Printf("first error: %v\n", s.first)
 		}
 	}
+	// The machine may have become another meanwhile.
+	after, err := s.capacity(ctx, p.span)
+	if err != nil {
+		return fmt.Errorf("how many passwords it can hash after: %w", err)
+	}
+	fmt.Printf("\n%s: after it, it can hash %.1f passwords a second\n", database, after)
 	return nil
 }
 
