@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 // A visit is a browser at the demo.
@@ -31,7 +33,7 @@ func TestBrowserWalksTheDemo(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	bin, dir, port := build(t), t.TempDir(), vacant(t)
+	bin, dir, port := build(t), t.TempDir(), ports.For(t)
 	if *updateImages {
 		port = 8080
 	}

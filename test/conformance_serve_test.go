@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 // serveConfig is what someone writes who has idp serve certified. A password is
@@ -102,7 +103,7 @@ type served struct {
 // the log.
 func serveIDP(t *testing.T) served {
 	t.Helper()
-	dir, bin, port := t.TempDir(), build(t), vacant(t)
+	dir, bin, port := t.TempDir(), build(t), ports.For(t)
 	cert := certificate(t, "127.0.0.1")
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	xhtml "golang.org/x/net/html"
 
 	"github.com/sallyport-id/sallyport/provider"
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 // An apache is Debian's Apache with mod_auth_openidc, in front of an app that
@@ -73,7 +74,7 @@ func planApache(t *testing.T, dsn string, plans ...plan) *apache {
 
 	app := httptest.NewServer(http.HandlerFunc(shown))
 	t.Cleanup(app.Close)
-	port := vacant(t)
+	port := ports.For(t)
 	a.url = fmt.Sprintf("http://localhost:%d", port)
 	a.client = provider.Client{
 		ID: "wiki", Name: "The Wiki", Type: provider.Web, Secrets: []provider.Hash{hash(apacheSecret)},

@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/config"
 	"github.com/sallyport-id/sallyport/provider"
 	"github.com/sallyport-id/sallyport/provider/authflow"
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 // signIn stores a session of the user with this name in which the client was
@@ -52,11 +53,7 @@ func TestWhatACommandEndsTheServerTells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort(18300)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf.Listen = fmt.Sprintf("127.0.0.1:%d", port)
+	conf.Listen = fmt.Sprint("127.0.0.1:", ports.For(t))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	began := make(chan bool)

@@ -15,14 +15,12 @@ import (
 	"time"
 
 	"github.com/sallyport-id/sallyport/cmd/idp/internal/certtest"
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 // As a supervisor runs it: with a certificate of its own, ended by SIGTERM.
 func TestServeSpeaksTLSAndEndsOnSIGTERM(t *testing.T) {
-	port, err := freePort(18200)
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := ports.For(t)
 	dir := t.TempDir()
 	certtest.Write(t, filepath.Join(dir, "tls"))
 	conf := strings.ReplaceAll(fmt.Sprintf(scriptConfig, port, port), "issuer: http:", "issuer: https:")

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -26,6 +25,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/crypto/argon2"
+
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 // The clients and the password that every house knows.
@@ -78,9 +79,10 @@ type House struct {
 	DSN    string // of PostgreSQL, else ""
 	Binary string
 
-	port    string // of the first replica, which the issuer names
-	body    string // the configuration but for listen
-	begun   int    // replicas so far
+	port    string         // of the first replica, which the issuer names
+	kept    []func() error // give up the ports of the replicas
+	body    string         // the configuration but for listen
+	begun   int            // replicas so far
 	drop    func() error
 	keeper  int // the process that PostgreSQL's others are children of; 0: none
 	mu      sync.Mutex
@@ -102,7 +104,7 @@ func Open(ctx context.Context, binary string, p Plan) (_ *House, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.port, err = freePort(); err != nil {
+	if h.port, err = h.reserve(); err != nil {
 		return nil, err
 	}
 	if h.Issuer == "" {
@@ -175,6 +177,9 @@ func (h *House) Close() error {
 	}
 	if h.drop != nil {
 		errs = append(errs, h.drop())
+	}
+	for _, release := range h.kept {
+		errs = append(errs, release())
 	}
 	return errors.Join(append(errs, os.RemoveAll(h.Dir))...)
 }
@@ -286,11 +291,12 @@ func (h *House) people(ctx context.Context, users int, memory, passes uint32) er
 	return err
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// reserve returns a port that is the house's until it is closed.
+func (h *House) reserve() (string, error) {
+	n, release, err := ports.Reserve()
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+	h.kept = append(h.kept, release)
+	return strconv.Itoa(n), nil
 }

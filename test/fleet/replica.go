@@ -38,7 +38,7 @@ func (h *House) StartAt(ctx context.Context, dsn string, env ...string) (*Replic
 	port := h.port
 	if h.begun > 0 {
 		var err error
-		if port, err = freePort(); err != nil {
+		if port, err = h.reserve(); err != nil {
 			return nil, err
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 // A Cluster is a PostgreSQL server of its own on a loopback port, and its data
@@ -29,6 +31,7 @@ type Cluster struct {
 
 	bin, dir string
 	port     string
+	release  func() error // gives up the port
 	password string
 	settings []string
 	as       *syscall.Credential // nil: as we are
@@ -132,12 +135,14 @@ func empty(password string, settings []string) (_ *Cluster, err error) {
 	if c.bin, err = binaries(); err != nil {
 		return nil, err
 	}
-	if c.port, err = freePort(); err != nil {
-		return nil, err
-	}
 	if c.dir, err = os.MkdirTemp("", "sallyport-pg-"); err != nil {
 		return nil, err
 	}
+	n, release, err := ports.Reserve()
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(c.dir))
+	}
+	c.port, c.release = strconv.Itoa(n), release
 	c.DSN = (&url.URL{
 		Scheme: "postgres",
 		User:   url.UserPassword("test", c.password),
@@ -350,15 +355,5 @@ func children(pid int) (all []int) {
 
 // Remove stops the server and removes what it wrote.
 func (c *Cluster) Remove() error {
-	return errors.Join(c.Stop(Fast), os.RemoveAll(c.dir))
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	return errors.Join(c.Stop(Fast), c.release(), os.RemoveAll(c.dir))
 }
