@@ -5,6 +5,9 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
+
+	"gorm.io/gorm"
 
 	"github.com/sallyport-id/sallyport/mfa"
 	"github.com/sallyport-id/sallyport/provider"
@@ -269,4 +272,27 @@ func twoProcesses(t *testing.T, dsn string) {
 	if f, err := other.Flow(t.Context(), "f"); err != nil || f.State.Misses != 2*times {
 		t.Errorf("got %d, %v, want %d", f.State.Misses, err, 2*times)
 	}
+}
+
+// A statement that waits, within a transaction, ends with its context: nobody waits
+// for a PostgreSQL that does not answer.
+func TestAStatementInATransactionEndsWithItsContext(t *testing.T) {
+	d := open(t, storage.Config{DSN: engines[1].dsn(t)})
+	const wait = "SELECT pg_sleep(20)"
+	for name, do := range map[string]func(*gorm.DB) error{
+		"exec":  func(g *gorm.DB) error { return g.Exec(wait).Error },
+		"query": func(g *gorm.DB) error { var nothing string; return g.Raw(wait).Row().Scan(&nothing) },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		var ended error
+		_ = d.Atomically(ctx, func(ctx context.Context) error {
+			ended = do(d.Write(ctx))
+			return ended
+		})
+		if ended == nil {
+			t.Errorf("%s: it was waited for to the end", name)
+		}
+	}
+	must(t, d.Ping(t.Context()))
 }

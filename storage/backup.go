@@ -289,7 +289,11 @@ func (r *Restored) Replace(ctx context.Context, path string, trust bool) (v Void
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		put = r.found
 	}
-	if v, err = put(ctx, path, trust); err != nil {
+	v, err = put(ctx, path, trust)
+	if sqlite.Damaged(err) {
+		err = fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+	}
+	if err != nil {
 		return Voided{}, fmt.Errorf("storage: restore: %w", err)
 	}
 	return v, nil
@@ -330,9 +334,7 @@ func vacant(path string) error {
 // overwrite puts r over a database, whoever has it open.
 func (r *Restored) overwrite(ctx context.Context, path string, trust bool) (v Voided, err error) {
 	d, err := Open(ctx, Config{DSN: "sqlite:" + path, AnySchema: true})
-	if sqlite.Damaged(err) {
-		return v, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
-	} else if err != nil {
+	if err != nil {
 		return v, err
 	}
 	defer d.Close() // what it has written is written
@@ -344,14 +346,18 @@ func (r *Restored) overwrite(ctx context.Context, path string, trust bool) (v Vo
 	if err != nil {
 		return v, onSQLite.passes(err)
 	}
+	var least micros
 	if _, knows := made[14]; knows && !trust { // the step that makes its table
-		if err := d.behind(ctx, time.Now()); err != nil {
-			return v, err
+		if least, err = d.epoch(ctx, time.Now()); err != nil {
+			return v, onSQLite.passes(err)
 		}
 	}
 	err = sqlite.Overwrite(ctx, pool, r.path, func() (err error) {
-		v, err = r.db.BumpEpoch(ctx, trust)
-		return err
+		if v, err = r.db.BumpEpoch(ctx, trust); err != nil {
+			return err
+		}
+		// Clocks may differ a little; back it does not go for that.
+		return r.db.write(ctx).Exec("UPDATE epoch SET bumped = ? WHERE bumped < ?", least, least).Error
 	})
 	return v, onSQLite.passes(err)
 }

@@ -43,8 +43,10 @@ func (d *DB) BumpEpoch(ctx context.Context, trust bool) (Voided, error) {
 		if err != nil {
 			return err
 		}
-		if err := d.behind(ctx, now); err != nil && !trust {
-			return err
+		if !trust {
+			if _, err := d.epoch(ctx, now); err != nil {
+				return err
+			}
 		}
 		// A code of the step to come is good already, and may have been used.
 		const step = "(CAST(? AS BIGINT) / period + 1)"
@@ -101,14 +103,14 @@ func (d *DB) BumpEpoch(ctx context.Context, trust bool) (Voided, error) {
 // that of who bumped it was ahead.
 var ErrEpochAhead = errors.New("storage: the epoch is in the future")
 
-// behind returns ErrEpochAhead if the epoch of d is later than now.
-func (d *DB) behind(ctx context.Context, now time.Time) error {
-	var at micros
-	err := d.read(ctx).Raw("SELECT coalesce(max(bumped), 0) FROM epoch").Row().Scan(&at)
+// epoch returns the epoch, 0 if it was never bumped, and ErrEpochAhead if it is
+// later than now, by more than clocks may differ.
+func (d *DB) epoch(ctx context.Context, now time.Time) (at micros, err error) {
+	err = d.read(ctx).Raw("SELECT coalesce(max(bumped), 0) FROM epoch").Row().Scan(&at)
 	if err == nil && at.time().After(now.Add(apart)) {
 		err = fmt.Errorf("%w: it is %s", ErrEpochAhead, at.time().Format(time.RFC3339))
 	}
-	return err
+	return at, err
 }
 
 // endAll ends every session, some at a time, and writes down which clients are to

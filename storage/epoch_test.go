@@ -199,4 +199,16 @@ func TestARestoreDoesNotLowerTheEpoch(t *testing.T) {
 			t.Errorf("with a clock that is trusted %v: %v", trust, err)
 		}
 	}
+	// Nor by so little that nobody need be asked.
+	little := time.Now().Add(8 * time.Second).UnixMicro()
+	must(t, d.Write(ctx).Exec("UPDATE epoch SET bumped = ?", little).Error)
+	r, err := storage.Copy(ctx, backup, file)
+	must(t, err)
+	_, err = r.Replace(ctx, file, false)
+	must(t, errors.Join(err, r.Discard()))
+	var at int64
+	must(t, d.Read(ctx).Raw("SELECT bumped FROM epoch").Row().Scan(&at))
+	if at < little {
+		t.Errorf("it is lower by %d µs", little-at)
+	}
 }

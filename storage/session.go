@@ -132,9 +132,8 @@ func (d *DB) EndSessions(ctx context.Context, subject string) error {
 	return nil
 }
 
-// endSessions ends the sessions of subject, or one, and returns how many. It is
-// the one place where sessions end. Flows are locked before sessions, as by the
-// step of a flow.
+// endSessions ends the sessions of subject, or one, and returns how many. Flows are
+// locked before sessions, as by the step of a flow.
 func (d *DB) endSessions(ctx context.Context, subject, id string) (n int, err error) {
 	one, args := "", []any{subject, false}
 	if id != "" {
@@ -161,6 +160,7 @@ func (d *DB) endSessions(ctx context.Context, subject, id string) (n int, err er
 }
 
 // markEnded ends the sessions that fulfil a condition, and returns whose they were.
+// It is the one place where sessions end.
 func (d *DB) markEnded(ctx context.Context, where string, args ...any) (ended []sessionRow, err error) {
 	err = d.write(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "id"}, {Name: "subject"}}}).
 		Where(where, args...).Update("ended", true).Error

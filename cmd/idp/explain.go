@@ -30,10 +30,8 @@ func explain(err error) string {
 	}
 	text := plainText(err)
 	for _, r := range remedies {
-		if errors.Is(err, r.err) && r.remedy != "" {
-			return text + ". " + r.remedy
-		} else if errors.Is(err, r.err) {
-			return text
+		if errors.Is(err, r.err) {
+			return strings.TrimSuffix(text+". "+r.remedy, ". ")
 		}
 	}
 	return text

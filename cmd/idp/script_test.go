@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sallyport-id/sallyport/test/pg"
+	"github.com/sallyport-id/sallyport/test/ports"
 )
 
 func TestMain(m *testing.M) {
@@ -35,19 +36,16 @@ func scripts(t *testing.T, dir string, environ []string) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			port, release, err := ports.Reserve()
 			if err != nil {
 				return err
 			}
-			port := l.Addr().(*net.TCPAddr).Port
-			if err := l.Close(); err != nil {
-				return err
-			}
+			e.Defer(func() { release() })
 			e.Vars = append(append(e.Vars, environ...), "PORT="+strconv.Itoa(port),
 				"GORACE=atexit_sleep_ms=10") // of a race detector that would wait a second at each end
 			return os.WriteFile(e.WorkDir+"/idp.yaml", fmt.Appendf(nil, scriptConfig, port, port), 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"get": get},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"get": get, "ahead": ahead},
 	})
 }
 
@@ -70,6 +68,18 @@ clients:
     redirect_uris: [https://wiki.example.com/callback]
     secret_sha256: [9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08]
 `
+
+// ahead puts the epoch of the database FILE an hour ahead, as a wrong clock does.
+func ahead(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ahead FILE")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	_, err = db.Exec("UPDATE epoch SET bumped = ?", time.Now().Add(time.Hour).UnixMicro())
+	ts.Check(err)
+}
 
 // get prints what the server answers to PATH, once there is one.
 func get(ts *testscript.TestScript, neg bool, args []string) {

@@ -36,6 +36,7 @@ var wide = []struct{ part, why string }{
 	{"information_schema", "the tables, of which there are few"},
 	{"pg_advisory", "a lock and no table"},
 	{"clock_timestamp", "the time and no table"},
+	{"pg_sleep", "a test waits"},
 	{"SELECT DISTINCT session_id, client_id FROM grants", "a migration, which is run once"},
 	{"DELETE FROM logouts WHERE client_id", "a client is removed rarely, and an index would cost each logout"},
 	{"DELETE FROM session_clients WHERE client_id", "a client is removed rarely, and an index would cost each login"},
