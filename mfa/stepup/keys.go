@@ -105,8 +105,8 @@ func (k *fetchedKeys) find(ctx context.Context, id string) ([]key, error) {
 		if err := wait(ctx, done); err != nil {
 			return nil, fmt.Errorf("%w: waiting for the issuer's keys: %w", ErrUnavailable, err)
 		}
-		now = k.set.look()
 	}
+	now = k.set.look() // even if there was nothing to wait for: a fetch may have ended just now
 	found, ok := k.in(now, id)
 	switch {
 	case !ok && now.err == nil:

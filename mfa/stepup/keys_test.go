@@ -42,6 +42,20 @@ func TestAJWTCostsTheIssuerNothingButItsKeys(t *testing.T) {
 	}
 }
 
+// Who sees no keys, and then finds that they were fetched just now, looks again.
+func TestNobodyComesTooEarlyAndTooLateForTheKeys(t *testing.T) {
+	a := newAuthority(t)
+	token := a.token(nil)
+	for range 500 {
+		g := a.guard()
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() { wants(t, call(g, anyToken, token), 200, "") })
+		}
+		wg.Wait()
+	}
+}
+
 func TestKeysAreFetchedAnewInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuthority(t)
