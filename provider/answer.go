@@ -99,7 +99,10 @@ func (p *Provider) serve(k kind, h handler) http.Handler {
 			p.write(w, r, p.failure(r, k, errTooLarge))
 			return
 		}
-		hr.Body = http.MaxBytesReader(w, hr.Body, maxBody)
+		if s, ok := p.store.(Prefetcher); ok {
+			r.Request = hr.WithContext(s.Prefetch(hr.Context()))
+		}
+		r.Body = http.MaxBytesReader(w, hr.Body, maxBody)
 		if k == form && p.crossOrigin(hr) {
 			p.write(w, r, p.failure(r, k, errCrossOrigin))
 			return

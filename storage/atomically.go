@@ -54,6 +54,8 @@ func (d *DB) Atomically(ctx context.Context, fn func(ctx context.Context) error)
 }
 
 func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) error {
+	d.forget(ctx) // what was read before
+	defer d.forget(ctx)
 	pool, err := d.pool()
 	if err != nil {
 		return fmt.Errorf("storage: begin: %w", d.engine.passes(err))
@@ -179,6 +181,25 @@ func (a again) QueryContext(ctx context.Context, query string, args ...any) (row
 		return err
 	})
 	return rows, err
+}
+
+// onOne runs read on a connection of the pool, again as QueryContext does, and on another
+// if that one has gone, as database/sql does: but without the goroutine that it has
+// for each query, since the context is quiet.
+func (a again) onOne(ctx context.Context, read func(context.Context, *sql.Conn) error) error {
+	return untilWon(ctx, func() error {
+		for try := 0; ; try++ {
+			conn, err := a.Conn(ctx)
+			if err != nil {
+				return err
+			}
+			err = read(quiet{ctx}, conn)
+			_ = conn.Close() // that it has gone is in err
+			if try == 2 || !errors.Is(err, driver.ErrBadConn) {
+				return err
+			}
+		}
+	})
 }
 
 // GetDBConn implements gorm.GetDBConnector.

@@ -32,7 +32,9 @@ func (d *DB) Consent(ctx context.Context, subject, clientID string) (provider.Co
 	if !text(clientID) {
 		return provider.Consent{Subject: subject, ClientID: clientID}, nil
 	}
-	row, err := take[consentRow](ctx, d, "subject = ? AND client_id = ?", subject, clientID)
+	row, err := prefetchedOr(ctx, d, subject, clientID, func() (consentRow, error) {
+		return take[consentRow](ctx, d, "subject = ? AND client_id = ?", subject, clientID)
+	})
 	if errors.Is(err, provider.ErrNotFound) {
 		return provider.Consent{Subject: subject, ClientID: clientID}, nil
 	}

@@ -170,7 +170,10 @@ func (d *DB) read(ctx context.Context) *gorm.DB { return d.handle(ctx, d.reader)
 
 // write returns the handle for writing. Outside of a transaction each
 // statement is one of its own.
-func (d *DB) write(ctx context.Context) *gorm.DB { return d.handle(ctx, d.writer) }
+func (d *DB) write(ctx context.Context) *gorm.DB {
+	d.forget(ctx)
+	return d.handle(ctx, d.writer)
+}
 
 // handle returns that of the transaction that ctx is in, otherwise g. For a
 // context that can end database/sql has a goroutine for each query. A statement

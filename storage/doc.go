@@ -58,6 +58,12 @@
 // To read them in PostgreSQL: to_timestamp(expires / 1e6). 0 is never, or not
 // yet; no column is NULL.
 //
+// Prefetch is no cache. The user, the factors and the consent that are read beside a
+// flow or a grant are of one moment with it, answer one question each, and are
+// forgotten when the request writes or a transaction begins or ends: what is decided
+// in a transaction was read in it. On PostgreSQL nothing is prefetched in one: who
+// waits there for a lock on the flow would get what stood beside it before the wait.
+//
 // A session that was ended keeps its row, marked, until it would have expired.
 // If the row went, a request that had read the session before could write it
 // back. Grants keep theirs for the same reason, and so that a refresh token used

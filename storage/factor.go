@@ -163,8 +163,10 @@ func locked[R any](ctx context.Context, d *DB, empty any, where string, args ...
 // Account returns what is kept of subject's factors; with Version 0 and nothing
 // else if there is nothing. In a transaction it is locked.
 func (d *DB) Account(ctx context.Context, subject string) (mfa.Account, error) {
-	empty := newAccountRow(mfa.Account{Subject: subject}, 0)
-	row, err := locked[countedRow](ctx, d, empty, "subject = ?", subject)
+	row, err := prefetchedOr(ctx, d, subject, "", func() (countedRow, error) {
+		empty := newAccountRow(mfa.Account{Subject: subject}, 0)
+		return locked[countedRow](ctx, d, empty, "subject = ?", subject)
+	})
 	if errors.Is(err, provider.ErrNotFound) {
 		return mfa.Account{Subject: subject}, nil
 	}

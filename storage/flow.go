@@ -34,6 +34,10 @@ type flowRow struct {
 // TableName tells gorm the table.
 func (flowRow) TableName() string { return "flows" }
 
+func (r flowRow) whose() (subject, client string) { return r.Subject, r.ClientID }
+
+var besideFlow = []side{userSide, accountSide, consentSide}
+
 func newFlowRow(f provider.Flow, version int64) *flowRow {
 	row := &flowRow{
 		ID:        f.ID,
@@ -98,7 +102,7 @@ func (d *DB) Flow(ctx context.Context, id string) (provider.Flow, error) {
 	if !text(id) {
 		return provider.Flow{}, provider.ErrNotFound
 	}
-	row, err := hold[flowRow](ctx, d, "id = ?", id)
+	row, err := holdBeside(ctx, d, besideFlow, flowRow.whose, "flows.id = ?", id)
 	if err != nil {
 		return provider.Flow{}, fmt.Errorf("storage: flow: %w", err)
 	}

@@ -136,6 +136,10 @@ func (allowedRow) computed() (expressions []string, join string) {
 		"LEFT JOIN consents ON consents.subject = grants.subject AND consents.client_id = grants.client_id"
 }
 
+func (r allowedRow) whose() (subject, client string) { return r.Grant.Subject, r.Grant.ClientID }
+
+var besideGrant = []side{userSide, accountSide} // consents are joined already
+
 // CreateGrant stores g, and that its client is in its session;
 // provider.ErrConflict if its ID is taken.
 func (d *DB) CreateGrant(ctx context.Context, g provider.Grant) error {
@@ -159,7 +163,7 @@ func (d *DB) Grant(ctx context.Context, id string) (provider.Grant, error) {
 	if !text(id) {
 		return provider.Grant{}, provider.ErrNotFound
 	}
-	row, err := hold[allowedRow](ctx, d, "id = ?", id)
+	row, err := holdBeside(ctx, d, besideGrant, allowedRow.whose, "grants.id = ?", id)
 	if err != nil {
 		return provider.Grant{}, fmt.Errorf("storage: grant: %w", err)
 	}

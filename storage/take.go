@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -21,8 +23,10 @@ import (
 
 // A selection is how rows of one struct are read.
 type selection struct {
-	text    string // SELECT … FROM …, without a condition
+	text    string // SELECT columns FROM from, without a condition
+	kind    reflect.Type
 	table   string
+	from    string          // the table, and what is joined to it
 	columns []string        // with the table's name before each
 	fields  []*schema.Field // in the same order
 }
@@ -38,6 +42,7 @@ type textKey struct {
 	where  string
 	engine engine
 	lock   bool
+	beside bool // with the rows beside it
 }
 
 // A computed row has fields at its end that are no columns of its table, but
@@ -56,7 +61,7 @@ func selectionOf[R any]() (*selection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
-	s := &selection{table: parsed.Table}
+	s := &selection{kind: kind, table: parsed.Table, from: parsed.Table}
 	var columns []string
 	for _, name := range parsed.DBNames {
 		f := parsed.FieldsByDBName[name]
@@ -65,17 +70,18 @@ func selectionOf[R any]() (*selection, error) {
 			columns = append(columns, parsed.Table+"."+name)
 		}
 	}
-	from := parsed.Table
 	if c, ok := any(row).(computed); ok {
 		expressions, join := c.computed()
 		columns = append(columns, expressions...)
-		from += " " + join
+		if join != "" {
+			s.from += " " + join
+		}
 	}
 	if len(columns) != len(s.fields) {
 		return nil, fmt.Errorf("storage: %s has %d fields and selects %d columns", kind, len(s.fields), len(columns))
 	}
 	s.columns = columns
-	s.text = "SELECT " + strings.Join(columns, ", ") + " FROM " + from
+	s.text = "SELECT " + strings.Join(columns, ", ") + " FROM " + s.from
 	selections.Store(kind, s)
 	return s, nil
 }
@@ -108,14 +114,14 @@ func (s *selection) where(k textKey) string {
 // take reads one row of R by a condition on columns of its table, with a ? for
 // each of args. It returns provider.ErrNotFound if there is none.
 func take[R any](ctx context.Context, d *DB, where string, args ...any) (R, error) {
-	return one[R](d.read(ctx), textKey{reflect.TypeFor[R](), where, d.engine, false}, args)
+	return one[R](d.read(ctx), textKey{reflect.TypeFor[R](), where, d.engine, false, false}, args)
 }
 
 // hold is take, but in a transaction it keeps the row from everyone else until
 // the end. SQLite has no such clause and needs none: a transaction is alone
 // there.
 func hold[R any](ctx context.Context, d *DB, where string, args ...any) (R, error) {
-	return one[R](d.read(ctx), textKey{reflect.TypeFor[R](), where, d.engine, d.joined(ctx) != nil}, args)
+	return one[R](d.read(ctx), textKey{reflect.TypeFor[R](), where, d.engine, d.joined(ctx) != nil, false}, args)
 }
 
 func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
@@ -126,30 +132,41 @@ func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
 	return run[R](g, k.engine, s, s.where(k), args)
 }
 
-// run runs text on e, and returns the first row of its answer.
-func run[R any](g *gorm.DB, e engine, s *selection, text string, args []any) (row R, err error) {
+// run runs text on e, and returns the first row of its answer. What comes after the
+// columns of s is scanned into more.
+func run[R any](g *gorm.DB, e engine, s *selection, text string, args []any, more ...any) (row R, err error) {
 	if g.Error != nil {
 		return row, g.Error
 	}
 	ctx := g.Statement.Context
-	rows, err := g.Statement.ConnPool.QueryContext(ctx, text, args...)
-	if err != nil {
-		return row, e.passes(err)
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return row, e.passes(err)
-		}
-		return row, provider.ErrNotFound
-	}
 	value := reflect.ValueOf(&row).Elem()
-	into := make([]any, len(s.fields))
+	into := make([]any, len(s.fields), len(s.fields)+len(more))
 	for i, f := range s.fields {
 		into[i] = f.ReflectValueOf(ctx, value).Addr().Interface()
 	}
-	if err := rows.Scan(into...); err != nil {
-		return row, e.passes(err)
+	into = append(into, more...)
+	if pool, ok := g.Statement.ConnPool.(again); ok {
+		err = pool.onOne(ctx, func(ctx context.Context, c *sql.Conn) error { return first(ctx, c, text, args, into) })
+	} else {
+		err = first(ctx, g.Statement.ConnPool, text, args, into)
 	}
-	return row, e.passes(rows.Close())
+	return row, e.passes(err)
+}
+
+// first scans the first row of the answer to text, provider.ErrNotFound if it has none.
+func first(ctx context.Context, from interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, text string, args, into []any) error {
+	rows, err := from.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return cmp.Or(rows.Err(), provider.ErrNotFound)
+	}
+	if err := rows.Scan(into...); err != nil {
+		return err
+	}
+	return rows.Close()
 }

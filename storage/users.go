@@ -194,7 +194,10 @@ func (u *Users) upgrade(ctx context.Context, row userRow, pw string) error {
 // User returns the user with this subject, disabled or not, and
 // provider.ErrNoUser if there is none.
 func (u *Users) User(ctx context.Context, subject string) (provider.User, error) {
-	row, err := u.take(ctx, "subject = ?", subject)
+	row, err := prefetchedOr(ctx, u.d, subject, "", func() (userRow, error) { return u.take(ctx, "subject = ?", subject) })
+	if errors.Is(err, provider.ErrNotFound) {
+		err = provider.ErrNoUser
+	}
 	if err != nil {
 		return provider.User{}, fmt.Errorf("storage: user: %w", err)
 	}
