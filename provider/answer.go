@@ -99,10 +99,12 @@ func (p *Provider) serve(k kind, h handler) http.Handler {
 			p.write(w, r, p.failure(r, k, errTooLarge))
 			return
 		}
+		hr.Body = http.MaxBytesReader(w, hr.Body, maxBody)
 		if s, ok := p.store.(Prefetcher); ok {
-			r.Request = hr.WithContext(s.Prefetch(hr.Context()))
+			ctx, done := s.Prefetch(hr.Context())
+			defer done()
+			r.Request = hr.WithContext(ctx)
 		}
-		r.Body = http.MaxBytesReader(w, hr.Body, maxBody)
 		if k == form && p.crossOrigin(hr) {
 			p.write(w, r, p.failure(r, k, errCrossOrigin))
 			return

@@ -24,12 +24,14 @@ var (
 // A Prefetcher is a Store that can read at once what a request would ask it for one
 // after another.
 type Prefetcher interface {
-	// Prefetch returns a context for one request. Asked with it for a flow or a
-	// grant, a Store may read along who and what belongs to it, and answer from that
-	// the next question of the request about each, once, as long as the request has
-	// neither begun nor ended a transaction since, nor changed anything. So no answer
-	// is of before the request, and none in a transaction of before that.
-	Prefetch(ctx context.Context) context.Context
+	// Prefetch returns a context for one request, and what is called when that is
+	// over. Asked with it for a flow or a grant, a Store may read along who and what
+	// belongs to it, and answer from that the next question of the request about each,
+	// once, as long as the request has neither begun nor ended a transaction since,
+	// nor changed anything. So no answer is of before the request, and none in a
+	// transaction of before that. After done it answers nothing more from it,
+	// whoever still has the context.
+	Prefetch(ctx context.Context) (_ context.Context, done func())
 }
 
 // A Store keeps what outlives a request. Package storage has one for SQLite

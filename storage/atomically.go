@@ -183,23 +183,27 @@ func (a again) QueryContext(ctx context.Context, query string, args ...any) (row
 	return rows, err
 }
 
-// onOne runs read on a connection of the pool, again as QueryContext does, and on another
-// if that one has gone, as database/sql does: but without the goroutine that it has
-// for each query, since the context is quiet.
+// onOne runs read on a connection of the pool, again as QueryContext does: but without
+// the goroutine that database/sql has for each query, since the context is quiet. A
+// connection that has gone leaves the pool, so that one after all of them is new.
 func (a again) onOne(ctx context.Context, read func(context.Context, *sql.Conn) error) error {
 	return untilWon(ctx, func() error {
-		for try := 0; ; try++ {
-			conn, err := a.Conn(ctx)
-			if err != nil {
-				return err
-			}
-			err = read(quiet{ctx}, conn)
-			_ = conn.Close() // that it has gone is in err
-			if try == 2 || !errors.Is(err, driver.ErrBadConn) {
+		for gone := 0; ; gone++ {
+			err := a.borrow(ctx, read)
+			if !errors.Is(err, driver.ErrBadConn) || gone == a.Stats().MaxOpenConnections {
 				return err
 			}
 		}
 	})
+}
+
+func (a again) borrow(ctx context.Context, read func(context.Context, *sql.Conn) error) error {
+	conn, err := a.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return read(quiet{ctx}, conn)
 }
 
 // GetDBConn implements gorm.GetDBConnector.

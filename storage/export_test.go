@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"gorm.io/gorm"
@@ -23,6 +24,27 @@ func (d *DB) DownTo(ctx context.Context, version int64) error {
 	}
 	_, err = p.DownTo(ctx, version)
 	return err
+}
+
+// ReadOne reads the text that statement answers with on PostgreSQL, as a row is read
+// outside of transactions. Without a statement it panics on the way.
+func ReadOne(ctx context.Context, d *DB, statement string) error {
+	return d.reader.ConnPool.(again).onOne(ctx, func(ctx context.Context, c *sql.Conn) error {
+		if statement == "" {
+			panic("there is nothing to read")
+		}
+		var answer string
+		return first(ctx, c, statement, nil, []any{&answer})
+	})
+}
+
+// InUse is how many connections are.
+func InUse(d *DB) int {
+	pool, err := d.pool()
+	if err != nil {
+		panic(err)
+	}
+	return pool.Stats().InUse
 }
 
 // Retries is how often a transaction is begun again.

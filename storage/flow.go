@@ -36,7 +36,7 @@ func (flowRow) TableName() string { return "flows" }
 
 func (r flowRow) whose() (subject, client string) { return r.Subject, r.ClientID }
 
-var besideFlow = []side{userSide, accountSide, consentSide}
+func (flowRow) sides() []side { return []side{userSide, accountSide, consentSide} }
 
 func newFlowRow(f provider.Flow, version int64) *flowRow {
 	row := &flowRow{
@@ -102,7 +102,7 @@ func (d *DB) Flow(ctx context.Context, id string) (provider.Flow, error) {
 	if !text(id) {
 		return provider.Flow{}, provider.ErrNotFound
 	}
-	row, err := holdBeside(ctx, d, besideFlow, flowRow.whose, "flows.id = ?", id)
+	row, err := holdBeside[flowRow](ctx, d, "flows.id = ?", id)
 	if err != nil {
 		return provider.Flow{}, fmt.Errorf("storage: flow: %w", err)
 	}

@@ -138,7 +138,8 @@ func (allowedRow) computed() (expressions []string, join string) {
 
 func (r allowedRow) whose() (subject, client string) { return r.Grant.Subject, r.Grant.ClientID }
 
-var besideGrant = []side{userSide, accountSide} // consents are joined already
+// sides are those beside the consent, which is a part of it.
+func (allowedRow) sides() []side { return []side{userSide, accountSide} }
 
 // CreateGrant stores g, and that its client is in its session;
 // provider.ErrConflict if its ID is taken.
@@ -163,7 +164,7 @@ func (d *DB) Grant(ctx context.Context, id string) (provider.Grant, error) {
 	if !text(id) {
 		return provider.Grant{}, provider.ErrNotFound
 	}
-	row, err := holdBeside(ctx, d, besideGrant, allowedRow.whose, "grants.id = ?", id)
+	row, err := holdBeside[allowedRow](ctx, d, "grants.id = ?", id)
 	if err != nil {
 		return provider.Grant{}, fmt.Errorf("storage: grant: %w", err)
 	}

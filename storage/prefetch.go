@@ -2,6 +2,8 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -23,7 +25,7 @@ type inRequest struct{ d *DB }
 // for yet. Each answers one question: this is no cache.
 type prefetched struct {
 	mu   sync.Mutex
-	rows map[rowOf]any // nil: there is none
+	rows map[rowOf]any // of them nil: there is none; nil: the request is over
 }
 
 // rowOf names a row: its struct, whose it is, and for which client.
@@ -33,8 +35,13 @@ type rowOf struct {
 }
 
 // Prefetch implements provider.Prefetcher.
-func (d *DB) Prefetch(ctx context.Context) context.Context {
-	return context.WithValue(ctx, inRequest{d}, &prefetched{rows: map[rowOf]any{}})
+func (d *DB) Prefetch(ctx context.Context) (_ context.Context, done func()) {
+	p := &prefetched{rows: map[rowOf]any{}}
+	return context.WithValue(ctx, inRequest{d}, p), func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.rows = nil
+	}
 }
 
 // prefetched returns what the request of ctx has prefetched, nil if it must not. On
@@ -57,6 +64,24 @@ func (d *DB) forget(ctx context.Context) {
 	}
 }
 
+// take returns what is kept under k, and whether anything is, and keeps it no more.
+func (p *prefetched) take(k rowOf) (row any, looked bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	row, looked = p.rows[k]
+	delete(p.rows, k)
+	return row, looked
+}
+
+// keep keeps rows until they are asked for, if the request goes on.
+func (p *prefetched) keep(rows map[rowOf]any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rows != nil {
+		maps.Copy(p.rows, rows)
+	}
+}
+
 // prefetchedOr returns the row R of subject, and of client unless that is empty, that
 // was read beside another, or provider.ErrNotFound if there was none; and what read
 // returns if nobody looked.
@@ -65,18 +90,22 @@ func prefetchedOr[R any](ctx context.Context, d *DB, subject, client string, rea
 	if p == nil {
 		return read()
 	}
-	k := rowOf{reflect.TypeFor[R](), subject, client}
-	p.mu.Lock()
-	kept, looked := p.rows[k]
-	delete(p.rows, k)
-	p.mu.Unlock()
-	switch {
+	switch kept, looked := p.take(rowOf{reflect.TypeFor[R](), subject, client}); {
 	case !looked:
 		return read()
 	case kept == nil:
 		return row, provider.ErrNotFound
+	default:
+		return kept.(R), nil
 	}
-	return kept.(R), nil
+}
+
+// A host is a row that others are read beside.
+type host interface {
+	// whose it is; without a subject it is nobody's.
+	whose() (subject, client string)
+	// sides are the tables that the others are in.
+	sides() []side
 }
 
 // A side is a table of which a row, if there is one, is read beside another: the
@@ -92,58 +121,65 @@ var (
 	consentSide = side{selectionOf[consentRow], true}
 )
 
-// holdBeside is hold, and prefetches the sides of what it finds, which whose says
-// whose it is; without a subject it is nobody's.
-func holdBeside[R any](ctx context.Context, d *DB, sides []side, whose func(R) (subject, client string), where string, args ...any) (R, error) {
+// holdBeside is hold, and prefetches what is beside the row. If that cannot be read
+// the row is read alone: who needs it alone is not kept from it.
+func holdBeside[R host](ctx context.Context, d *DB, where string, args ...any) (R, error) {
 	p := d.prefetched(ctx)
 	if p == nil {
 		return hold[R](ctx, d, where, args...)
 	}
-	var none R
+	row, beside, err := takeBeside[R](ctx, d, where, args)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, provider.ErrNotFound) && !errors.Is(err, provider.ErrUnavailable) {
+		return hold[R](ctx, d, where, args...)
+	}
+	if err == nil {
+		p.keep(beside)
+	}
+	return row, err
+}
+
+func takeBeside[R host](ctx context.Context, d *DB, where string, args []any) (row R, beside map[rowOf]any, err error) {
 	s, err := selectionOf[R]()
 	if err != nil {
-		return none, err
+		return row, nil, err
 	}
+	sides := row.sides()
+	at := make([]*selection, len(sides))
 	var into []any
-	var beside []*selection
-	for _, is := range sides {
-		b, err := is.selection()
-		if err != nil {
-			return none, err
+	for i, is := range sides {
+		if at[i], err = is.selection(); err != nil {
+			return row, nil, err
 		}
-		beside = append(beside, b)
-		into = append(into, b.nullable()...)
+		into = append(into, at[i].nullable()...)
 	}
 	k := textKey{reflect.TypeFor[R](), where, d.engine, false, true}
 	text, ok := texts.Load(k)
 	if !ok {
-		text = s.with(beside, sides).where(k)
+		text = s.with(at, sides).where(k)
 	}
-	row, err := run[R](d.read(ctx), d.engine, s, text.(string), args, into...)
-	if err != nil {
-		return none, err
+	if row, err = run[R](d.read(ctx), d.engine, s, text.(string), args, into...); err != nil {
+		return row, nil, err
 	}
-	subject, client := whose(row)
+	subject, client := row.whose()
 	if subject == "" {
-		return row, nil
+		return row, nil, nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, b := range beside {
+	beside = map[rowOf]any{}
+	for i, b := range at {
 		k := rowOf{kind: b.kind, subject: subject}
 		if sides[i].client {
 			k.client = client
 		}
-		p.rows[k] = b.row(ctx, into[:len(b.fields)])
+		beside[k] = b.row(ctx, into[:len(b.fields)])
 		into = into[len(b.fields):]
 	}
-	return row, nil
+	return row, beside, nil
 }
 
 // with returns s with the columns of the sides after its own.
-func (s *selection) with(beside []*selection, sides []side) *selection {
+func (s *selection) with(at []*selection, sides []side) *selection {
 	columns, from := slices.Clone(s.columns), s.from
-	for i, b := range beside {
+	for i, b := range at {
 		columns = append(columns, b.columns...)
 		from += " LEFT JOIN " + b.from + " ON " + b.table + ".subject = " + s.table + ".subject"
 		if sides[i].client {

@@ -46,7 +46,9 @@ func withGuest(t *testing.T, test func(t *testing.T, g *guest)) {
 			must(t, err)
 			g.subject = anna.Subject
 			g.has(t, anna.Subject)
-			must(t, d.SaveConsent(t.Context(), provider.Consent{Subject: g.subject, ClientID: "app", Scopes: []string{"openid"}, Given: time.Now()}))
+			for _, client := range []string{"another", "app", "third"} {
+				must(t, d.SaveConsent(t.Context(), provider.Consent{Subject: g.subject, ClientID: client, Scopes: []string{client}, Given: time.Now()}))
+			}
 			must(t, d.SaveAccount(t.Context(), mfa.Account{
 				Subject: g.subject, Epoch: 4, Secret: "k1.c2VjcmV0", Params: mfa.Params{Algorithm: "SHA256", Digits: 8, Period: 30}, LastStep: 1 << 40,
 				Enrolled: time.UnixMicro(7), Had: true, Ticket: make([]byte, 32), Misses: mfa.Misses{Times: []time.Time{time.UnixMicro(9)}, Run: 2},
@@ -65,6 +67,13 @@ func (g *guest) has(t *testing.T, subject string) {
 		ID: subject, ClientID: "app", Request: "x=y", State: authflow.Flow{Login: login}, Expires: time.Now().Add(time.Hour),
 	}))
 	must(t, g.CreateGrant(t.Context(), provider.Grant{ID: subject, Subject: subject, ClientID: "app", Login: login, Expires: time.Now().Add(time.Hour)}))
+}
+
+// request begins one, which is over when the test is.
+func (g *guest) request(t *testing.T) context.Context {
+	ctx, done := g.Prefetch(t.Context())
+	t.Cleanup(done)
+	return ctx
 }
 
 // beside is what can be read beside a flow, and how it changes; of a grant consent
@@ -100,7 +109,7 @@ func TestWhatIsPrefetchedIsWhatIsRead(t *testing.T) {
 		g.has(t, "nobody")
 		for name, fetch := range fetches {
 			for _, subject := range []string{g.subject, "nobody"} {
-				ctx := g.Prefetch(t.Context())
+				ctx := g.request(t)
 				must(t, fetch(ctx, g, subject))
 				for _, b := range beside {
 					if name == "grant" && b.name == "consent" {
@@ -143,7 +152,7 @@ func TestWhatIsPrefetchedIsNeverOld(t *testing.T) {
 				}
 				change := func() { t.Helper(); must(t, b.change(t.Context(), g)) }
 
-				ctx := g.Prefetch(t.Context())
+				ctx := g.request(t)
 				must(t, fetch(ctx, g, g.subject))
 				_, err := b.read(ctx, g, g.subject)
 				must(t, err)
@@ -174,7 +183,32 @@ func TestWhatIsPrefetchedIsNeverOld(t *testing.T) {
 
 				must(t, fetch(ctx, g, g.subject))
 				change()
-				read(g.Prefetch(t.Context()), "by another request")
+				read(g.request(t), "by another request")
+
+				ctx, done := g.Prefetch(t.Context())
+				must(t, fetch(ctx, g, g.subject))
+				change()
+				done()
+				read(context.WithoutCancel(ctx), "after the request")
+				must(t, fetch(ctx, g, g.subject))
+				change()
+				read(ctx, "after the request, and another fetch")
+			}
+		}
+	})
+}
+
+// A grant is there to be revoked, though its user cannot be read.
+func TestWhatCannotBePrefetchedKeepsNothingBack(t *testing.T) {
+	withGuest(t, func(t *testing.T, g *guest) {
+		must(t, g.Write(t.Context()).Exec("UPDATE users SET claims = '[]' WHERE subject = ?", g.subject).Error)
+		for name, fetch := range fetches {
+			ctx := g.request(t)
+			if err := fetch(ctx, g, g.subject); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if _, err := g.users.User(ctx, g.subject); err == nil {
+				t.Errorf("beside a %s the user is read", name)
 			}
 		}
 	})
@@ -185,7 +219,7 @@ func TestWhatIsPrefetchedIsNeverOld(t *testing.T) {
 func TestWhatIsLockedIsNotPrefetched(t *testing.T) {
 	withGuest(t, func(t *testing.T, g *guest) {
 		g.locks.Store(0)
-		must(t, g.Atomically(g.Prefetch(t.Context()), func(ctx context.Context) error {
+		must(t, g.Atomically(g.request(t), func(ctx context.Context) error {
 			if _, err := g.Flow(ctx, g.subject); err != nil {
 				return err
 			}

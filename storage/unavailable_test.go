@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -65,6 +66,63 @@ func cuttable(t *testing.T) (*storage.DB, *fleet.Cut) {
 		t.Fatal(err)
 	}
 	return open(t, storage.Config{DSN: dsn}), wire
+}
+
+// However many of the pool have gone: nobody who reads hears of it.
+func TestConnectionsThatHaveGoneAreReplaced(t *testing.T) {
+	d, wire := cuttable(t)
+	const conns = 10
+	for range 2 { // one that was not used for a second, or never, would be tried out
+		var all, open sync.WaitGroup
+		open.Add(conns)
+		for range conns {
+			all.Go(func() {
+				err := d.Atomically(t.Context(), func(ctx context.Context) error {
+					open.Done()
+					open.Wait()
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	wire.Reset()
+	for range conns {
+		if _, err := d.Flow(t.Context(), "none"); !errors.Is(err, provider.ErrNotFound) {
+			t.Errorf("got %v, want ErrNotFound", err)
+		}
+	}
+}
+
+// Who reads waits neither for a connection nor for an answer longer than they want.
+func TestAReadEndsWithItsContext(t *testing.T) {
+	d := open(t, storage.Config{DSN: engines[1].dsn(t), Conns: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := storage.ReadOne(ctx, d, "SELECT pg_sleep(20)::text"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waiting for an answer: %v", err)
+	}
+	must(t, d.Atomically(t.Context(), func(context.Context) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := d.Flow(ctx, "none"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("waiting for a connection: %v", err)
+		}
+		return nil
+	}))
+	if got := storage.InUse(d); got != 0 {
+		t.Errorf("%d connections are in use", got)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = storage.ReadOne(t.Context(), d, "")
+	}()
+	if got := storage.InUse(d); got != 0 {
+		t.Errorf("after a panic %d connections are in use", got)
+	}
 }
 
 func TestACutConnectionIsUnavailableAndTheNextIsGood(t *testing.T) {

@@ -13,14 +13,15 @@ import (
 // An attentive store notes whether it may read more than it is asked for.
 type attentive struct {
 	*storage.DB
-	may, mayNot int
+	may, mayNot, done int
 }
 
 type inAdvance struct{}
 
 // Prefetch implements provider.Prefetcher.
-func (a *attentive) Prefetch(ctx context.Context) context.Context {
-	return context.WithValue(a.DB.Prefetch(ctx), inAdvance{}, true)
+func (a *attentive) Prefetch(ctx context.Context) (context.Context, func()) {
+	ctx, done := a.DB.Prefetch(ctx)
+	return context.WithValue(ctx, inAdvance{}, true), func() { a.done++; done() }
 }
 
 // Grant implements provider.Store.
@@ -40,12 +41,12 @@ func TestARequestMayBePrefetched(t *testing.T) {
 		s := newDesk(t, dsn, plan{store: func(d *storage.DB) (provider.Store, mfa.Store) { a.DB = d; return a, d }})
 		s.register(api)
 		token := s.tokens(offline()).text(t, "access_token")
-		a.may, a.mayNot = 0, 0
+		a.may, a.mayNot, a.done = 0, 0, 0
 		if i := s.inspect(token); i.status != http.StatusOK {
 			t.Errorf("introspection answers %s", i.says())
 		}
-		if a.may != 1 || a.mayNot != 0 {
-			t.Errorf("of the grants it read %d in advance and %d not, want 1 and 0", a.may, a.mayNot)
+		if a.may != 1 || a.mayNot != 0 || a.done != 1 {
+			t.Errorf("of the grants it read %d in advance and %d not, and was done %d times, want 1, 0 and 1", a.may, a.mayNot, a.done)
 		}
 	})
 }

@@ -1,9 +1,32 @@
 package stepup
 
 import (
+	"context"
+	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 )
+
+// FindAtOnce has so many look at once for a key that is fetched in no time, and
+// returns how many do not find it.
+func FindAtOnce(many int) int {
+	k := newFetchedKeys(&issuer{log: slog.New(slog.DiscardHandler)}, "", time.Hour)
+	k.set.fetch = func(context.Context) (keySet, error) { return keySet{"a": {key{}}}, nil }
+	var all sync.WaitGroup
+	var none atomic.Int64
+	for range many {
+		all.Go(func() {
+			if _, err := k.find(context.Background(), "a"); err != nil {
+				none.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(none.Load())
+}
 
 // Remembered returns how many answers to introspection g remembers.
 func Remembered(g *Guard) int {

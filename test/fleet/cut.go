@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -27,7 +28,7 @@ type Cut struct {
 	at    Moment
 	then  func()
 	made  string // what was cut at
-	conns map[net.Conn]bool
+	wires map[*wire]bool
 	all   sync.WaitGroup
 }
 
@@ -48,7 +49,7 @@ func NewCut(to string, spare ...string) (*Cut, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cut{listener: l, to: to, spare: spare, conns: map[net.Conn]bool{}}
+	c := &Cut{listener: l, to: to, spare: spare, wires: map[*wire]bool{}}
 	c.all.Go(c.accept)
 	return c, nil
 }
@@ -69,11 +70,23 @@ func (c *Cut) DSN(dsn string) (string, error) {
 func (c *Cut) Close() {
 	c.listener.Close()
 	c.mu.Lock()
-	for conn := range c.conns {
-		conn.Close()
+	for w := range c.wires {
+		w.close()
 	}
 	c.mu.Unlock()
 	c.all.Wait()
+}
+
+// Reset resets every connection (RST), as what stands between may at any time.
+func (c *Cut) Reset() {
+	c.mu.Lock()
+	wires := slices.Collect(maps.Keys(c.wires))
+	c.mu.Unlock()
+	for _, w := range wires {
+		_ = w.client.(*net.TCPConn).SetLinger(0) // so that its end is no goodbye
+		w.close()
+		w.passing.Wait()
+	}
 }
 
 // Arm has the wire cut at the n-th such moment from now on, 1 being the next.
@@ -134,17 +147,21 @@ func (c *Cut) accept() {
 			client.Close()
 			continue
 		}
-		c.mu.Lock()
-		c.conns[client], c.conns[server] = true, true
-		c.mu.Unlock()
 		w := &wire{cut: c, client: client, server: server, status: 'I', texts: map[string]string{}, idle: make(chan struct{}, 1), over: make(chan struct{})}
+		for _, pass := range []func(){w.forth, w.back} {
+			w.passing.Go(func() {
+				pass()
+				w.close()
+			})
+		}
+		c.mu.Lock()
+		c.wires[w] = true
+		c.mu.Unlock()
 		c.all.Go(func() {
-			w.forth()
-			w.close()
-		})
-		c.all.Go(func() {
-			w.back()
-			w.close()
+			w.passing.Wait()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			delete(c.wires, w)
 		})
 	}
 }
@@ -153,6 +170,7 @@ func (c *Cut) accept() {
 type wire struct {
 	cut            *Cut
 	client, server net.Conn
+	passing        sync.WaitGroup // both ways
 
 	texts map[string]string // of prepared statements, by name
 	bound string            // the text that is executed next
@@ -168,10 +186,6 @@ type wire struct {
 func (w *wire) close() {
 	w.client.Close()
 	w.server.Close()
-	w.cut.mu.Lock()
-	defer w.cut.mu.Unlock()
-	delete(w.cut.conns, w.client)
-	delete(w.cut.conns, w.server)
 }
 
 // forth passes on what the client sends.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -21,7 +22,7 @@ func Reserve() (port int, release func() error, err error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("ports: %w", os.NewSyscallError("socket", err))
 	}
-	release = func() error { return os.NewSyscallError("close", syscall.Close(fd)) }
+	release = sync.OnceValue(func() error { return os.NewSyscallError("close", syscall.Close(fd)) })
 	if port, err = bind(fd); err != nil {
 		return 0, nil, errors.Join(fmt.Errorf("ports: %w", err), release())
 	}

@@ -19,7 +19,7 @@ func TestAPortIsKept(t *testing.T) {
 		}
 		kept[p] = true
 	}
-	for range 20000 { // more than there are
+	for range 20000 { // most that there are
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
