@@ -27,10 +27,9 @@ type Prefetcher interface {
 	// Prefetch returns a context for one request, and what is called when that is
 	// over. Asked with it for a flow or a grant, a Store may read along who and what
 	// belongs to it, and answer from that the next question of the request about each,
-	// once, as long as the request has neither begun nor ended a transaction since,
-	// nor changed anything. So no answer is of before the request, and none in a
-	// transaction of before that. After done it answers nothing more from it,
-	// whoever still has the context.
+	// once, as long as the request has changed nothing and ended no transaction since,
+	// and never in a transaction. So no answer is of before the request. After done
+	// nothing more is answered from it, whoever still has the context.
 	Prefetch(ctx context.Context) (_ context.Context, done func())
 }
 

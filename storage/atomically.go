@@ -54,8 +54,7 @@ func (d *DB) Atomically(ctx context.Context, fn func(ctx context.Context) error)
 }
 
 func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context) error) error {
-	d.forget(ctx) // what was read before
-	defer d.forget(ctx)
+	defer d.forget(ctx) // what was read before
 	pool, err := d.pool()
 	if err != nil {
 		return fmt.Errorf("storage: begin: %w", d.engine.passes(err))

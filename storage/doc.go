@@ -60,9 +60,9 @@
 //
 // Prefetch is no cache. The user, the factors and the consent that are read beside a
 // flow or a grant are of one moment with it, answer one question each, and are
-// forgotten when the request writes or a transaction begins or ends: what is decided
-// in a transaction was read in it. On PostgreSQL nothing is prefetched in one: who
-// waits there for a lock on the flow would get what stood beside it before the wait.
+// forgotten when the request writes or ends a transaction. In a transaction
+// nothing is prefetched: what is decided there was read in it, and who waits for the
+// lock on a flow would get what stood beside it before the wait.
 //
 // A session that was ended keeps its row, marked, until it would have expired.
 // If the row went, a request that had read the session before could write it

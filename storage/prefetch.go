@@ -44,12 +44,12 @@ func (d *DB) Prefetch(ctx context.Context) (_ context.Context, done func()) {
 	}
 }
 
-// prefetched returns what the request of ctx has prefetched, nil if it must not. On
-// PostgreSQL a transaction locks what it reads: what was read beside a row while its
-// lock was waited for would be older than that row.
+// prefetched returns what the request of ctx has prefetched, nil if it must not: a
+// transaction locks what it reads, and what was read beside a row while its lock was
+// waited for would be older than that row.
 func (d *DB) prefetched(ctx context.Context) *prefetched {
 	p, _ := ctx.Value(inRequest{d}).(*prefetched)
-	if d.engine == onPostgres && d.joined(ctx) != nil {
+	if d.joined(ctx) != nil {
 		return nil
 	}
 	return p
@@ -145,12 +145,14 @@ func takeBeside[R host](ctx context.Context, d *DB, where string, args []any) (r
 	}
 	sides := row.sides()
 	at := make([]*selection, len(sides))
+	rows := make([]reflect.Value, len(sides))
 	var into []any
 	for i, is := range sides {
 		if at[i], err = is.selection(); err != nil {
 			return row, nil, err
 		}
-		into = append(into, at[i].nullable()...)
+		rows[i] = reflect.New(at[i].kind).Elem()
+		into = at[i].into(ctx, rows[i], into)
 	}
 	k := textKey{reflect.TypeFor[R](), where, d.engine, false, true}
 	text, ok := texts.Load(k)
@@ -164,23 +166,27 @@ func takeBeside[R host](ctx context.Context, d *DB, where string, args []any) (r
 	if subject == "" {
 		return row, nil, nil
 	}
-	beside = map[rowOf]any{}
+	beside = make(map[rowOf]any, len(sides))
 	for i, b := range at {
 		k := rowOf{kind: b.kind, subject: subject}
 		if sides[i].client {
 			k.client = client
 		}
-		beside[k] = b.row(ctx, into[:len(b.fields)])
-		into = into[len(b.fields):]
+		beside[k] = nil
+		if there := !b.fields[0].ReflectValueOf(ctx, rows[i]).IsZero(); there { // its key
+			beside[k] = rows[i].Interface()
+		}
 	}
 	return row, beside, nil
 }
 
-// with returns s with the columns of the sides after its own.
+// with returns s with the columns of the sides after its own: zero if there is no row.
 func (s *selection) with(at []*selection, sides []side) *selection {
 	columns, from := slices.Clone(s.columns), s.from
 	for i, b := range at {
-		columns = append(columns, b.columns...)
+		for j, f := range b.fields {
+			columns = append(columns, "COALESCE("+b.columns[j]+", "+zero(f.FieldType.Kind())+")")
+		}
 		from += " LEFT JOIN " + b.from + " ON " + b.table + ".subject = " + s.table + ".subject"
 		if sides[i].client {
 			from += " AND " + b.table + ".client_id = " + s.table + ".client_id"
@@ -189,25 +195,16 @@ func (s *selection) with(at []*selection, sides []side) *selection {
 	return &selection{text: "SELECT " + strings.Join(columns, ", ") + " FROM " + from, table: s.table}
 }
 
-// nullable are where the columns of s are scanned to that are NULL if there is no row.
-func (s *selection) nullable() []any {
-	into := make([]any, len(s.fields))
-	for i, f := range s.fields {
-		into[i] = reflect.New(reflect.PointerTo(f.FieldType)).Interface()
+// zero is what a field of this kind is read from as its zero value.
+func zero(k reflect.Kind) string {
+	switch k {
+	case reflect.Bool:
+		return "false"
+	case reflect.Int, reflect.Int64:
+		return "0"
+	case reflect.String, reflect.Slice:
+		return "''"
+	default: // a document
+		return "'null'"
 	}
-	return into
-}
-
-// row makes a row of what was scanned into nullable; nil if there was none.
-func (s *selection) row(ctx context.Context, from []any) any {
-	if reflect.ValueOf(from[0]).Elem().IsNil() { // the primary key
-		return nil
-	}
-	row := reflect.New(s.kind).Elem()
-	for i, f := range s.fields {
-		if v := reflect.ValueOf(from[i]).Elem(); !v.IsNil() {
-			f.ReflectValueOf(ctx, row).Set(v.Elem())
-		}
-	}
-	return row.Interface()
 }

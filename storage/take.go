@@ -140,17 +140,21 @@ func run[R any](g *gorm.DB, e engine, s *selection, text string, args []any, mor
 	}
 	ctx := g.Statement.Context
 	value := reflect.ValueOf(&row).Elem()
-	into := make([]any, len(s.fields), len(s.fields)+len(more))
-	for i, f := range s.fields {
-		into[i] = f.ReflectValueOf(ctx, value).Addr().Interface()
-	}
-	into = append(into, more...)
+	into := append(s.into(ctx, value, make([]any, 0, len(s.fields)+len(more))), more...)
 	if pool, ok := g.Statement.ConnPool.(again); ok {
 		err = pool.onOne(ctx, func(ctx context.Context, c *sql.Conn) error { return first(ctx, c, text, args, into) })
 	} else {
 		err = first(ctx, g.Statement.ConnPool, text, args, into)
 	}
 	return row, e.passes(err)
+}
+
+// into appends where the columns of s are scanned to: the fields of row.
+func (s *selection) into(ctx context.Context, row reflect.Value, all []any) []any {
+	for _, f := range s.fields {
+		all = append(all, f.ReflectValueOf(ctx, row).Addr().Interface())
+	}
+	return all
 }
 
 // first scans the first row of the answer to text, provider.ErrNotFound if it has none.
