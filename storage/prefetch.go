@@ -154,7 +154,7 @@ func takeBeside[R host](ctx context.Context, d *DB, where string, args []any) (r
 		rows[i] = reflect.New(at[i].kind).Elem()
 		into = at[i].into(ctx, rows[i], into)
 	}
-	k := textKey{reflect.TypeFor[R](), where, d.engine, false, true}
+	k := textKey{row: reflect.TypeFor[R](), where: where, engine: d.engine, beside: true}
 	text, ok := texts.Load(k)
 	if !ok {
 		text = s.with(at, sides).where(k)

@@ -134,6 +134,9 @@ func TestWhatIsPrefetchedIsNeverOld(t *testing.T) {
 	withGuest(t, func(t *testing.T, g *guest) {
 		for name, fetch := range fetches {
 			for _, b := range beside {
+				if name == "grant" && b.name == "consent" {
+					continue
+				}
 				// read reads with ctx what someone else has changed meanwhile.
 				read := func(ctx context.Context, how string) {
 					t.Helper()

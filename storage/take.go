@@ -114,14 +114,14 @@ func (s *selection) where(k textKey) string {
 // take reads one row of R by a condition on columns of its table, with a ? for
 // each of args. It returns provider.ErrNotFound if there is none.
 func take[R any](ctx context.Context, d *DB, where string, args ...any) (R, error) {
-	return one[R](d.read(ctx), textKey{reflect.TypeFor[R](), where, d.engine, false, false}, args)
+	return one[R](d.read(ctx), textKey{row: reflect.TypeFor[R](), where: where, engine: d.engine}, args)
 }
 
 // hold is take, but in a transaction it keeps the row from everyone else until
 // the end. SQLite has no such clause and needs none: a transaction is alone
 // there.
 func hold[R any](ctx context.Context, d *DB, where string, args ...any) (R, error) {
-	return one[R](d.read(ctx), textKey{reflect.TypeFor[R](), where, d.engine, d.joined(ctx) != nil, false}, args)
+	return one[R](d.read(ctx), textKey{row: reflect.TypeFor[R](), where: where, engine: d.engine, lock: d.joined(ctx) != nil}, args)
 }
 
 func one[R any](g *gorm.DB, k textKey, args []any) (row R, err error) {
@@ -158,9 +158,7 @@ func (s *selection) into(ctx context.Context, row reflect.Value, all []any) []an
 }
 
 // first scans the first row of the answer to text, provider.ErrNotFound if it has none.
-func first(ctx context.Context, from interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}, text string, args, into []any) error {
+func first(ctx context.Context, from gorm.ConnPool, text string, args, into []any) error {
 	rows, err := from.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"testing"
@@ -35,6 +36,34 @@ var consentCases = []storeCase{
 		equal(t, "for mail", value(s.Consent(t.Context(), anna, "mail"))(t), mail)
 		equal(t, "by client ID", value(s.Consents(t.Context(), anna))(t), []provider.Consent{app, mail})
 		equal(t, "bert's", len(value(s.Consent(t.Context(), bert, "mail"))(t).Scopes), 0)
+	}},
+	{"what was prefetched with a flow is good once, and after no change, transaction or request", func(t *testing.T, s provider.Store) {
+		pre, ok := s.(provider.Prefetcher)
+		if !ok {
+			return // it need not
+		}
+		anna := rand.Text()
+		f := newFlow()
+		f.State.Login.Subject = anna
+		done(t, s.CreateFlow(t.Context(), f))
+		ctx, over := pre.Prefetch(t.Context())
+		n := 0
+		// after fetches the flow, has what it says done, and looks for what someone else
+		// allowed meanwhile.
+		after := func(what string, do func()) {
+			t.Helper()
+			value(s.Flow(ctx, f.ID))(t)
+			want := provider.Consent{Subject: anna, ClientID: f.ClientID, Scopes: []string{"openid"}, Given: at(n)}
+			n++
+			done(t, s.SaveConsent(t.Context(), want))
+			do()
+			equal(t, "after "+what, value(s.Consent(ctx, anna, f.ClientID))(t), want)
+		}
+		after("an answer", func() { value(s.Consent(ctx, anna, f.ClientID))(t) })
+		after("a change", func() { done(t, s.CreateFlow(ctx, newFlow())) })
+		after("a transaction", func() { done(t, s.Atomically(ctx, func(context.Context) error { return nil })) })
+		after("the request", over)
+		after("another fetch after it", func() {})
 	}},
 	{"of many that add at once none is lost", func(t *testing.T, s provider.Store) {
 		anna := rand.Text()
